@@ -1,0 +1,35 @@
+//! The words both halves of lakebed share: what a table is, what a change record looks like, where an object lies,
+//! what the control table says, what a run tells the world, and where time and chance come from.
+//!
+//! Promises: no I/O, no network, no environment, no wall clock outside [`clock`]. Every other crate of the workspace may
+//! import this one; this one imports none of them.
+
+pub mod clock;
+pub mod seed;
+
+pub mod endpoints;
+pub mod secret;
+
+pub mod lake;
+pub mod policy;
+pub mod table;
+
+pub mod control;
+pub mod envelope;
+pub mod layout;
+pub mod position;
+
+pub mod event;
+pub mod handler;
+
+pub use clock::{Clock, Timestamp};
+pub use endpoints::Endpoints;
+pub use envelope::Envelope;
+pub use event::{EventSink, RunEvent, Stage};
+pub use handler::{Handler, HandlerError, HandlerRegistry, Invocation};
+pub use lake::Lake;
+pub use policy::{Policy, Transform};
+pub use position::{Lsn, Position};
+pub use secret::Secret;
+pub use seed::Seed;
+pub use table::{Column, ColumnType, TableContract};

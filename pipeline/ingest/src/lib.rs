@@ -1,0 +1,1 @@
+//! Raw object to masked bronze Parquet, and the Lambda handlers

@@ -1,0 +1,1 @@
+//! Classify columns, find PII, mask values; pure

@@ -1,0 +1,1 @@
+//! The DMS task emulator (under construction).

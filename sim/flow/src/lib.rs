@@ -1,0 +1,1 @@
+//! AWS services that move data, as clients of the stores

@@ -1,0 +1,1 @@
+//! Starts a backend, wires the flow, runs scenarios, judges

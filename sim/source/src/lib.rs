@@ -1,0 +1,1 @@
+//! Beer data, mutations, and the Postgres server process
