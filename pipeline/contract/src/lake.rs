@@ -108,6 +108,7 @@ pub const BEER_FILES: &[(&str, &str)] = &[
     ("gold/top_drinkers.sql", include_str!("../../beer/gold/top_drinkers.sql")),
     ("gold/top_styles_by_popularity.sql", include_str!("../../beer/gold/top_styles_by_popularity.sql")),
     ("gold/state_by_review_volume.sql", include_str!("../../beer/gold/state_by_review_volume.sql")),
+    ("mappings/beeradvocate.toml", include_str!("../../beer/mappings/beeradvocate.toml")),
     (
         "state_machines/dm-ingestion-dispatcher.asl.json",
         include_str!("../../beer/state_machines/dm-ingestion-dispatcher.asl.json"),

@@ -65,7 +65,8 @@ mod tests {
 
     #[test]
     fn the_first_number_of_seed_7_is_pinned() {
-        assert_eq!(Seed(7).child("pin").0, Seed(7).child("pin").0);
+        // A change here changes every generated row of every recorded run.
+        assert_eq!(Seed(7).child("pin").0, 0);
         let uuid = uuid_from(&mut Seed(7).rng("pin"));
         assert_eq!(uuid.get_version_num(), 4);
     }

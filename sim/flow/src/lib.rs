@@ -1,1 +1,31 @@
-//! AWS services that move data, as clients of the stores
+//! The AWS services that move data, as clients of the stores: DMS, Firehose, S3 notifications, Pipes, Scheduler, Step
+//! Functions, and the Lambda and ECS executors behind them.
+//!
+//! Promises: every service delivers at least once, waits only by [`lakebed_contract::Clock`], draws only from
+//! [`lakebed_contract::Seed`], and has a named bound on each queue, loop, retry and buffer. What is not implemented is
+//! refused with a reason.
+//! Does not know: which backend answers, what a table is about, or any pipeline code; it calls named handlers out of a
+//! [`lakebed_contract::HandlerRegistry`].
+
+pub mod dms;
+pub mod error;
+pub mod firehose;
+pub mod lambda;
+pub mod notifications;
+pub mod pipe;
+pub mod scheduler;
+pub mod step_functions;
+pub mod sweeper;
+
+mod backoff;
+mod bounds;
+
+pub use bounds::bounds;
+pub use error::FlowError;
+pub use firehose::{Firehose, FirehoseConfig, FirehoseHandle, FirehoseReport};
+pub use lambda::{Lambda, LambdaSettings};
+pub use notifications::{NotificationHandle, start_notifications};
+pub use pipe::{Pipe, PipeConfig, PipeHandle};
+pub use scheduler::{Scheduler, SchedulerConfig, SchedulerHandle};
+pub use step_functions::{EcsConfig, ExecutionFailed, StepFunctions, StepFunctionsConfig, StepFunctionsError};
+pub use sweeper::{SweepConfig, SweepReport, sweep_raw};

@@ -1,1 +1,27 @@
-//! Starts a backend, wires the flow, runs scenarios, judges
+//! The harness: starts a backend, wires the flow to the pipeline, runs the path from Postgres to gold, and judges it.
+//!
+//! The only crate that sees both halves: the simulated world (`lakebed-source`, `-cloud`, `-flow`) and the production code
+//! (`lakebed-ingest`, `-warehouse`, `-mask`). Libraries meet here and nowhere else. Prints nothing and reads no environment: the
+//! command line does both.
+
+pub mod error;
+pub mod lake_folder;
+pub mod run_dir;
+
+pub mod backend;
+pub mod worker;
+pub mod wiring;
+pub mod quiesce;
+
+pub mod tally;
+pub mod demo;
+pub mod file_ingest;
+pub mod serve;
+pub mod open;
+pub mod generate;
+
+pub mod judge;
+
+pub mod doctor;
+
+pub use error::HarnessError;

@@ -1,0 +1,249 @@
+//! `dm-bronze-ingestor-lite` and `-mass`: claims a raw object, runs the engine on it, publishes, finishes the record.
+//!
+//! Order is what makes it safe: both outputs are complete in the scratch folder before the first is put, and the record moves
+//! only after the last, on condition of lease and fence. A worker that dies in between leaves objects that the next attempt
+//! overwrites with the same bytes. The two routes differ in batch size only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lakebed_contract::control::{ControlRecord, Status};
+use lakebed_contract::{Handler, HandlerError, Invocation, Stage, TableContract, Timestamp, layout};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use crate::control::{ClaimAnswer, Finish, LEASE, Lease};
+use crate::engine::{EngineError, Format, Job, Outcome, ingest};
+use crate::error::{IngestError, with_sources};
+use crate::stream::body_channel;
+use crate::worker::{ObjectInput, OpenObject, Refusal, Worker};
+
+/// Age of a lease at which it is renewed.
+const RENEW_AFTER: Duration = Duration::from_secs(LEASE.as_secs() / 3);
+
+pub(super) struct BronzeIngestor {
+    pub(super) worker: Arc<Worker>,
+    pub(super) name: &'static str,
+    /// `route` of the control record.
+    pub(super) route: &'static str,
+    pub(super) batch_rows: usize,
+}
+
+#[async_trait]
+impl Handler for BronzeIngestor {
+    async fn invoke(&self, invocation: &Invocation, payload: Value) -> Result<Value, HandlerError> {
+        let input = ObjectInput::read(self.name, payload)?;
+        let control = &self.worker.control;
+        let record = match control.claim(&input.pk, &invocation.request_id, self.route).await? {
+            ClaimAnswer::Claimed(record) => record,
+            ClaimAnswer::AlreadyFinished(record) => return Ok(result(&record)),
+            ClaimAnswer::HeldBy { until } => return Err(IngestError::Held { pk: input.pk, until }.into()),
+            ClaimAnswer::Exhausted(_) => {
+                let record = control.mark_failed(&input.pk, "every attempt was given up without an answer").await?;
+                self.worker.announce(&record);
+                return Ok(result(&record));
+            }
+        };
+        self.worker.announce(&record);
+        let lease = Lease::of(&record);
+        match self.work(&input, &lease).await {
+            Ok(record) => {
+                self.worker.announce(&record);
+                Ok(result(&record))
+            }
+            Err(error) => {
+                self.give_back(&lease, &error).await;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// The two outputs before they are published.
+struct Spools {
+    bronze: NamedTempFile,
+    quarantine: NamedTempFile,
+}
+
+impl BronzeIngestor {
+    async fn work(&self, input: &ObjectInput, lease: &Lease) -> Result<ControlRecord, IngestError> {
+        let finish = match self.ingest_object(input, lease).await? {
+            Ok(finish) => finish,
+            Err(Refusal(reason)) => {
+                self.worker.context.events.log(format!("quarantined `{}`: {reason}", input.key));
+                Finish {
+                    status: Status::Quarantined,
+                    rows_in: 0,
+                    rows_good: 0,
+                    rows_bad: 0,
+                    rows_dropped: 0,
+                    outputs: Vec::new(),
+                    error: reason,
+                }
+            }
+        };
+        self.worker.control.finish(lease, &finish).await
+    }
+
+    /// Ingests and publishes. A refusal is final: the object can never be read.
+    async fn ingest_object(&self, input: &ObjectInput, lease: &Lease) -> Result<Result<Finish, Refusal>, IngestError> {
+        let table = match self.worker.table(&input.table) {
+            Ok(table) => table,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let object = match self.worker.open(input).await? {
+            Ok(object) => object,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let format = match object.format(&input.key, table) {
+            Ok(format) => format,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let (outcome, spools) = match self.run_engine(input, lease, table, object, format).await {
+            Err(IngestError::Engine { source: EngineError::Unreadable { reason }, .. }) => return Ok(Err(Refusal(reason))),
+            run => run?,
+        };
+        self.report(&input.key, &outcome);
+        let mut outputs = Vec::new();
+        if outcome.rows_good > 0 {
+            let key = layout::bronze_key(table, &input.pk);
+            self.worker.put(&key, spools.bronze.path()).await?;
+            outputs.push(key);
+        }
+        if outcome.rows_bad > 0 {
+            self.worker.put(&layout::quarantine_key(table, &input.pk), spools.quarantine.path()).await?;
+        }
+        Ok(Ok(finish(&outcome, outputs)))
+    }
+
+    /// Feeds the engine, which runs on a blocking thread, and keeps the lease alive meanwhile.
+    async fn run_engine(
+        &self,
+        input: &ObjectInput,
+        lease: &Lease,
+        table: &TableContract,
+        object: OpenObject,
+        format: Format,
+    ) -> Result<(Outcome, Spools), IngestError> {
+        let failed = |source| IngestError::Engine { key: input.key.clone(), source };
+        let context = &self.worker.context;
+        let masker = context.masker.for_table(table, &context.lake.policy).map_err(|error| failed(error.into()))?;
+        let spools = self.spools().map_err(|source| IngestError::Spool { key: input.key.clone(), source })?;
+        let (sender, reader) = body_channel();
+        let last_modified = object.last_modified;
+        let engine = tokio::task::spawn_blocking({
+            let (table, events, key, batch_rows) =
+                (table.clone(), context.events.clone(), input.key.clone(), self.batch_rows);
+            let source_object = format!("s3://{}/{key}", input.bucket);
+            move || {
+                let job = Job {
+                    table: &table,
+                    masker: &masker,
+                    format: &format,
+                    named_gzip: Format::is_gzip_key(&key),
+                    generation: layout::generation_of_raw_key(&key),
+                    last_modified,
+                    source_object: &source_object,
+                    batch_rows,
+                };
+                let progress = &mut |rows| events.progress(Stage::Bronze, &table.name, rows, 0);
+                let outcome = ingest(reader, spools.bronze.as_file(), spools.quarantine.as_file(), &job, progress);
+                outcome.map(|outcome| (outcome, spools))
+            }
+        });
+        let mut renewed: Timestamp = context.clock.now();
+        let renew = || {
+            let now = context.clock.now();
+            let due = now.since(renewed) >= RENEW_AFTER;
+            if due {
+                renewed = now;
+            }
+            async move {
+                if !due {
+                    return Ok(());
+                }
+                self.worker.control.renew(lease).await.map_err(|error| with_sources(&error))
+            }
+        };
+        sender.send_all(object.body, object.length, renew).await;
+        engine.await.map_err(|_| IngestError::Panicked { key: input.key.clone() })?.map_err(failed)
+    }
+
+    fn spools(&self) -> std::io::Result<Spools> {
+        let folder = &self.worker.context.scratch_dir;
+        std::fs::create_dir_all(folder)?;
+        let spool = |prefix: &str| tempfile::Builder::new().prefix(prefix).suffix(".parquet").tempfile_in(folder);
+        Ok(Spools { bronze: spool("bronze-")?, quarantine: spool("quarantine-")? })
+    }
+
+    /// One line for what was not kept whole, with its rule: nothing is left out in silence.
+    fn report(&self, key: &str, outcome: &Outcome) {
+        let mut parts: Vec<String> = outcome.dropped.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
+        if outcome.extra_values > 0 {
+            parts.push(format!("extra-column {} values ignored", outcome.extra_values));
+        }
+        if !parts.is_empty() {
+            self.worker.context.events.log(format!("`{key}`: {}", parts.join(", ")));
+        }
+    }
+
+    /// Returns the lease after a failure, so that the next attempt need not wait for it to expire.
+    async fn give_back(&self, lease: &Lease, error: &IngestError) {
+        if matches!(error, IngestError::LeaseLost { .. }) {
+            return;
+        }
+        match self.worker.control.fail(lease, &with_sources(error)).await {
+            Ok(record) => self.worker.announce(&record),
+            Err(error) => tracing::warn!(pk = lease.pk, error = with_sources(&error), "failed to give a lease back"),
+        }
+    }
+}
+
+fn finish(outcome: &Outcome, outputs: Vec<String>) -> Finish {
+    let (status, error) = match (outcome.rows_good, outcome.rows_bad) {
+        (0, 0) => (Status::Done, ""),
+        (0, _) => (Status::Quarantined, "every row broke a rule; see the quarantine file"),
+        _ => (Status::BronzeDone, ""),
+    };
+    let count = |rows: u64| i64::try_from(rows).unwrap_or(i64::MAX);
+    Finish {
+        status,
+        rows_in: count(outcome.rows_in),
+        rows_good: count(outcome.rows_good),
+        rows_bad: count(outcome.rows_bad),
+        rows_dropped: count(outcome.rows_dropped()),
+        outputs,
+        error: error.to_owned(),
+    }
+}
+
+fn result(record: &ControlRecord) -> Value {
+    json!({
+        "pk": record.pk,
+        "status": record.status.as_str(),
+        "rows_in": record.rows_in,
+        "rows_good": record.rows_good,
+        "rows_bad": record.rows_bad,
+        "rows_dropped": record.rows_dropped,
+        "outputs": record.outputs,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_follows_from_the_counts() {
+        let status = |rows_good: u64, rows_bad: u64, dropped: u64| {
+            let mut outcome = Outcome { rows_in: rows_good + rows_bad + dropped, rows_good, rows_bad, ..Outcome::default() };
+            outcome.dropped.insert("control-record", dropped);
+            finish(&outcome, Vec::new()).status
+        };
+        assert_eq!(status(0, 0, 0), Status::Done);
+        assert_eq!(status(0, 0, 3), Status::Done);
+        assert_eq!(status(0, 2, 3), Status::Quarantined);
+        assert_eq!(status(1, 2, 0), Status::BronzeDone);
+    }
+}

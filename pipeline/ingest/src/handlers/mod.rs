@@ -1,0 +1,36 @@
+//! The Lambda functions, one file each, and the list of them.
+
+mod router;
+
+mod controller;
+mod probe;
+
+mod bronze;
+mod mark_failed;
+
+use std::sync::Arc;
+
+use lakebed_contract::Handler;
+use lakebed_contract::handler::{
+    BRONZE_LITE, BRONZE_MASS, FIREHOSE_ROUTER, MARK_FAILED, PROCESSING_CONTROLLER, ROW_PROBE,
+};
+
+use crate::IngestContext;
+use crate::engine::{LITE_BATCH_ROWS, MASS_BATCH_ROWS};
+use crate::worker::Worker;
+
+/// Every handler of this crate by its AWS name.
+pub fn handlers(context: Arc<IngestContext>) -> Vec<(&'static str, Arc<dyn Handler>)> {
+    let worker = Arc::new(Worker::new(Arc::clone(&context)));
+    let shared = || Arc::clone(&worker);
+    let lite = bronze::BronzeIngestor { worker: shared(), name: BRONZE_LITE, route: "lambda", batch_rows: LITE_BATCH_ROWS };
+    let mass = bronze::BronzeIngestor { worker: shared(), name: BRONZE_MASS, route: "ecs", batch_rows: MASS_BATCH_ROWS };
+    vec![
+        (FIREHOSE_ROUTER, Arc::new(router::FirehoseRouter { lake: Arc::clone(&context.lake) })),
+        (PROCESSING_CONTROLLER, Arc::new(controller::ProcessingController { worker: shared() })),
+        (ROW_PROBE, Arc::new(probe::RowProbe { worker: shared() })),
+        (BRONZE_LITE, Arc::new(lite)),
+        (BRONZE_MASS, Arc::new(mass)),
+        (MARK_FAILED, Arc::new(mark_failed::MarkFailed { worker: shared() })),
+    ]
+}

@@ -1,0 +1,136 @@
+//! Runs the engine on bytes and shows what came out, as text that a test can hold in one line.
+
+use std::fmt::Write;
+use std::io::Write as _;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use lakebed_contract::{Lake, TableContract};
+use lakebed_ingest::engine::{CsvFormat, EngineError, Format, Job, LITE_BATCH_ROWS, Outcome, ingest};
+use lakebed_mask::{MaskKey, Masker};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+/// Both files of one object.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) outcome: Outcome,
+    pub(crate) bronze: Vec<u8>,
+    pub(crate) quarantine: Vec<u8>,
+}
+
+/// What to run, with the defaults most cases want.
+pub(crate) struct Bench {
+    pub(crate) table: TableContract,
+    pub(crate) format: Format,
+    pub(crate) named_gzip: bool,
+    pub(crate) batch_rows: usize,
+}
+
+impl Bench {
+    pub(crate) fn json(table: &str) -> Self {
+        Self { table: beer_table(table), format: Format::Json, named_gzip: false, batch_rows: LITE_BATCH_ROWS }
+    }
+
+    pub(crate) fn csv(table: &str) -> Self {
+        Self { format: Format::Csv(CsvFormat::default()), ..Self::json(table) }
+    }
+
+    pub(crate) fn run(&self, bytes: &[u8]) -> Result<Run, EngineError> {
+        let policy = Lake::beer().policy;
+        let masker = Masker::new(MaskKey::new(1, [7; 32])).for_table(&self.table, &policy).expect("mask plan");
+        let job = Job {
+            table: &self.table,
+            masker: &masker,
+            format: &self.format,
+            named_gzip: self.named_gzip,
+            generation: 2,
+            last_modified: 1_000_000,
+            source_object: "s3://dm-stage/raw/x",
+            batch_rows: self.batch_rows,
+        };
+        let (mut bronze, mut quarantine, mut rows) = (Vec::new(), Vec::new(), 0);
+        let outcome = ingest(bytes, &mut bronze, &mut quarantine, &job, &mut |more| rows += more)?;
+        assert_eq!(rows, outcome.rows_in, "progress adds up");
+        assert_eq!(bronze.is_empty(), outcome.rows_good == 0);
+        assert_eq!(quarantine.is_empty(), outcome.rows_bad == 0);
+        Ok(Run { outcome, bronze, quarantine })
+    }
+}
+
+/// A table of the beer lake, or `kinds`: one column of each type.
+pub(crate) fn beer_table(name: &str) -> TableContract {
+    if name != "kinds" {
+        return Lake::beer().table(name).expect("a beer table").clone();
+    }
+    let properties: String = [
+        ("id", "bigint"), ("n", "integer"), ("d", "numeric(10,2)"), ("f", "double precision"), ("b", "boolean"), ("s", "text"),
+        ("day", "date"), ("at", "timestamptz"),
+    ]
+    .map(|(name, kind)| format!("      - {{name: {name}, physicalType: '{kind}', primaryKey: {}}}\n", name == "id"))
+    .concat();
+    let text = format!(
+        "apiVersion: v3.1.0\nkind: DataContract\nid: kinds\nname: kinds\nversion: 1.0.0\nstatus: active\nschema:\n  - name: kinds\n    \
+         physicalName: dm_core.kinds\n    properties:\n{properties}"
+    );
+    TableContract::from_odcs_yaml("kinds.yaml", &text).expect("valid contract")
+}
+
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).expect("into memory");
+    encoder.finish().expect("into memory")
+}
+
+pub(crate) fn batches(parquet: &[u8]) -> Vec<RecordBatch> {
+    if parquet.is_empty() {
+        return Vec::new();
+    }
+    let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::copy_from_slice(parquet)).expect("Parquet");
+    reader.build().expect("readable").collect::<Result<_, _>>().expect("readable")
+}
+
+/// Rows of the named columns, `a|b` each, one per line; NULL as `∅`.
+pub(crate) fn rows(parquet: &[u8], columns: &[&str]) -> String {
+    let mut shown = String::new();
+    for batch in batches(parquet) {
+        let options = FormatOptions::default().with_null("∅");
+        let formatters: Vec<_> = columns
+            .iter()
+            .map(|name| batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}")))
+            .map(|column| ArrayFormatter::try_new(column, &options).expect("shown"))
+            .collect();
+        for row in 0..batch.num_rows() {
+            let cells: Vec<_> = formatters.iter().map(|formatter| formatter.value(row).to_string()).collect();
+            writeln!(shown, "{}", cells.join("|")).expect("into memory");
+        }
+    }
+    shown
+}
+
+/// `row:rule` of each quarantined record.
+pub(crate) fn rules(run: &Run) -> String {
+    let shown = rows(&run.quarantine, &["row_number", "rule"]);
+    shown.lines().map(|line| line.replace('|', ":")).collect::<Vec<_>>().join(" ")
+}
+
+/// All text cells of a file, for searching.
+pub(crate) fn all_text(parquet: &[u8]) -> String {
+    let mut text = String::new();
+    for batch in batches(parquet) {
+        for column in batch.columns() {
+            if let Some(column) = column.as_string_opt::<i32>() {
+                column.iter().flatten().for_each(|value| {
+                    text.push_str(value);
+                    text.push('\n');
+                });
+            } else {
+                let formatter = ArrayFormatter::try_new(column, &FormatOptions::default()).expect("shown");
+                (0..column.len()).for_each(|row| writeln!(text, "{}", formatter.value(row)).expect("into memory"));
+            }
+        }
+    }
+    text
+}

@@ -1,0 +1,9 @@
+//! The engine over bytes in memory, one `check(input, expected)` per format; the shipped sample, and the real one where present.
+
+mod bench;
+
+mod csv;
+mod json;
+mod object;
+mod pii;
+mod samples;

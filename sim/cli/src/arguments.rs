@@ -1,0 +1,203 @@
+//! The command line. Names are fixed by the design; help texts are what a user reads first.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A local-first emulated lakehouse testbed: Postgres to Iceberg, with proof.
+#[derive(Debug, Parser)]
+#[command(name = "lakebed", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Take generated beer data from Postgres to verified gold, and say whether the lake equals the source
+    Demo(DemoArguments),
+    /// Start the stores, Postgres and the flow; stay up; print what to export
+    Up(UpArguments),
+    /// Bring your own CSV or JSON files to bronze, silver and gold
+    Ingest(IngestArguments),
+    /// Run one SQL query over silver and gold
+    Query(QueryArguments),
+    /// Look at the control table: where each raw object stands
+    Control(ControlArguments),
+    /// Write the generated source tables as CSV files
+    Generate(GenerateArguments),
+    /// Write the built-in beer lake into a folder, to be edited and passed with --lake
+    Init {
+        /// New or empty folder
+        dir: PathBuf,
+    },
+    /// Say what is present, what is missing, and the one command that fixes it
+    Doctor {
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run one ECS task; the order comes on standard input
+    #[command(hide = true)]
+    Worker {
+        /// Name of the task definition, for the process list; the order names it too
+        task_definition: Option<String>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// Everything in this process and a private Postgres
+    Embedded,
+    /// Containers
+    Docker,
+    /// Endpoints from the environment
+    External,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SourceArguments {
+    /// Share of BeerAdvocate's size: 1.0 is 1,586,614 reviews
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) scale: f64,
+    /// The number that repeats a run
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Where the services run
+    #[arg(long, value_enum, default_value_t = Backend::Embedded)]
+    pub(crate) backend: Backend,
+    /// Lake folder (see `lakebed init`); the built-in beer lake if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) lake: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    /// Print one JSON object at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Keep the lake in this new or empty folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    /// Port of all AWS services; 0 for any
+    #[arg(long, default_value_t = 4566)]
+    pub(crate) port: u16,
+    /// Folder of the state; kept
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Only the stores: no Postgres, no flow
+    #[arg(long)]
+    pub(crate) stores_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IngestArguments {
+    /// Files: .csv, .csv.gz, .json, .json.gz
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Table the rows are for
+    #[arg(long)]
+    pub(crate) table: String,
+    /// Column mapping: a TOML file, or the name of one that ships with the lake; chosen by the header if not given
+    #[arg(long, value_name = "FILE|NAME")]
+    pub(crate) mapping: Option<String>,
+    /// Folder of the state; kept [default: $LAKEBED_STATE_DIR or ./lakebed-state]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Lake folder; the built-in beer lake if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) lake: Option<PathBuf>,
+    /// Print one JSON object at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateArguments {
+    /// State directory of a finished run [default: $LAKEBED_STATE_DIR or ./lakebed-state]
+    #[arg(long, value_name = "DIR", conflicts_with = "endpoint")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Address of a running `lakebed up`, e.g. http://127.0.0.1:4566
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Lake folder; the built-in beer lake if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) lake: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArguments {
+    /// One SELECT over silver.<table> and gold.<table>
+    pub(crate) sql: String,
+    #[command(flatten)]
+    pub(crate) state: StateArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ControlArguments {
+    #[command(subcommand)]
+    pub(crate) command: ControlCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ControlCommand {
+    /// List control records
+    List {
+        /// Only this table
+        #[arg(long)]
+        table: Option<String>,
+        /// Only this status, e.g. QUARANTINED
+        #[arg(long)]
+        status: Option<String>,
+        #[command(flatten)]
+        state: StateArguments,
+    },
+    /// Show one control record in full
+    Show {
+        /// Its key: bucket#key#etag
+        pk: String,
+        #[command(flatten)]
+        state: StateArguments,
+    },
+    /// Put a FAILED or QUARANTINED record back to RECEIVED; a running `lakebed up` takes it from there
+    Retry {
+        /// Its key: bucket#key#etag
+        pk: String,
+        #[command(flatten)]
+        state: StateArguments,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateArguments {
+    /// Share of BeerAdvocate's size: 1.0 is 1,586,614 reviews
+    #[arg(long, default_value_t = 0.1)]
+    pub(crate) scale: f64,
+    /// The number that repeats a run
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Folder for <table>.csv
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

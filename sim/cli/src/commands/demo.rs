@@ -1,0 +1,113 @@
+//! `lakebed demo`.
+
+use lakebed_contract::{Clock, Seed};
+use lakebed_harness::demo::{DemoOptions, DemoOutcome};
+use lakebed_harness::run_dir::RunDir;
+use lakebed_harness::tally::RunSummary;
+use lakebed_harness::{demo, lake_folder};
+
+use super::{Raced, check_scale, only_embedded, race};
+use crate::arguments::{DemoArguments, SourceArguments};
+use crate::environment::Environment;
+use crate::exit::End;
+use crate::mask_key;
+use crate::printer::{self, Progress, grouped, table};
+
+pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyhow::Result<End> {
+    let options = options(&arguments.source, environment, arguments.keep.is_some())?;
+    let run_dir = match &arguments.keep {
+        Some(folder) => RunDir::keep(folder)?,
+        None => RunDir::throw_away()?,
+    };
+    if run_dir.has_data() {
+        return Err(lakebed_harness::HarnessError::ForeignFolder { path: run_dir.path().to_owned() }.into());
+    }
+    let progress = Progress::new();
+    let outcome = race(demo::run(options, &run_dir, Clock::wall(), progress.sink()));
+    progress.finish();
+    let Raced::Finished(DemoOutcome { summary, verdict }) = outcome? else { return Ok(End::Interrupted) };
+    let json = serde_json::to_string_pretty(&summary)?;
+    if arguments.keep.is_some() {
+        std::fs::write(run_dir.path().join("run.json"), &json)?;
+    }
+    if arguments.json { printer::data(&format!("{json}\n"))? } else { printer::data(&render(&summary))? }
+    Ok(if verdict.passed() { End::Done } else { End::Failed })
+}
+
+/// Options of a run over generated data.
+pub(super) fn options(
+    source: &SourceArguments,
+    environment: &Environment,
+    kept: bool,
+) -> anyhow::Result<DemoOptions> {
+    only_embedded(source.backend)?;
+    check_scale(source.scale)?;
+    Ok(DemoOptions {
+        scale: source.scale,
+        seed: Seed(source.seed),
+        lake_files: lake_folder::files(source.lake.as_deref())?,
+        mask: mask_key::from_environment(environment)?,
+        postgres_bin: environment.postgres_bin.clone(),
+        search_path: environment.search_path.clone(),
+        worker_program: std::env::current_exe()?,
+        kept,
+    })
+}
+
+fn render(summary: &RunSummary) -> String {
+    let mut text = String::new();
+    let stages = ["source", "dms", "batch", "firehose", "bronze", "silver", "gold", "judge"];
+    let rows: Vec<Vec<String>> = stages
+        .iter()
+        .map(|stage| {
+            let rows = summary.rows.get(*stage).map(|tables| tables.values().sum::<u64>());
+            let ms = summary.timings_ms.get(*stage).copied();
+            vec![
+                (*stage).to_owned(),
+                rows.map(grouped).unwrap_or_default(),
+                ms.map(|ms| format!("{}.{:03}", ms / 1000, ms % 1000)).unwrap_or_default(),
+            ]
+        })
+        .collect();
+    text.push_str(&table(&["stage".into(), "rows".into(), "seconds".into()], &rows));
+    if !summary.top_beers.is_empty() {
+        let header = ["top beers".into(), "style".into(), "reviews".into(), "rating".into()];
+        let beers: Vec<Vec<String>> = summary
+            .top_beers
+            .iter()
+            .map(|b| vec![b.beer_name.clone(), b.beer_style.clone(), b.total_reviews.clone(), b.avg_rating.clone()])
+            .collect();
+        text.push('\n');
+        text.push_str(&table(&header, &beers));
+    }
+    let words: Vec<_> =
+        summary.invariants.iter().map(|(name, outcome)| (invariant_number(name), name, outcome)).collect();
+    let mut words = words;
+    words.sort_by_key(|(number, _, _)| *number);
+    let words: Vec<_> = words
+        .iter()
+        .map(|(_, name, outcome)| format!("{name} {}", format!("{outcome:?}").to_lowercase()))
+        .collect();
+    text.push_str(&format!("\ninvariants  {}\n", words.join(", ")));
+    text.push_str(&format!(
+        "verdict     {} in {}.{:01} s, peak memory {} MiB, seed {}, scale {}\n",
+        summary.verdict,
+        summary.total_ms / 1000,
+        summary.total_ms % 1000 / 100,
+        summary.peak_rss_bytes / (1024 * 1024),
+        summary.seed,
+        summary.scale
+    ));
+    match &summary.lake {
+        Some(folder) => text.push_str(&format!(
+            "lake        {folder}\n            lakebed query --state-dir {folder} \"SELECT * FROM gold.top_styles_by_popularity LIMIT 5\"\n"
+        )),
+        None => text.push_str("lake        removed; keep it with --keep DIR\n"),
+    }
+    text.push_str(&format!("repeat      lakebed demo --scale {} --seed {}\n", summary.scale, summary.seed));
+    text
+}
+
+fn invariant_number(name: &str) -> u32 {
+    name.trim_start_matches('I').parse().unwrap_or(u32::MAX)
+}

@@ -1,0 +1,99 @@
+//! One file per command. Each turns arguments into harness calls and results into text or JSON.
+
+mod control;
+mod demo;
+mod doctor;
+mod generate;
+mod ingest;
+mod init;
+mod query;
+mod state;
+mod up;
+mod worker;
+
+use std::time::Duration;
+
+use lakebed_harness::HarnessError;
+use tracing_subscriber::EnvFilter;
+
+use crate::arguments::{Arguments, Backend, Command};
+use crate::environment::Environment;
+use crate::exit::{End, InputError};
+
+/// How long tasks may take to end after the run has, before the process leaves anyway.
+const RUNTIME_SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+
+/// Runs one command.
+pub(crate) fn run(arguments: Arguments, environment: &Environment) -> anyhow::Result<End> {
+    start_log(environment);
+    match arguments.command {
+        Command::Demo(demo) => demo::run(&demo, environment),
+        Command::Up(up) => up::run(&up, environment),
+        Command::Ingest(ingest) => ingest::run(&ingest, environment),
+        Command::Query(query) => query::run(&query, environment),
+        Command::Control(control) => control::run(&control, environment),
+        Command::Generate(generate) => generate::run(&generate),
+        Command::Init { dir } => init::run(&dir),
+        Command::Doctor { json } => doctor::run(json, environment),
+        Command::Worker { .. } => worker::run(),
+    }
+}
+
+/// The log goes to stderr; warnings and worse unless `LAKEBED_LOG` asks for more.
+fn start_log(environment: &Environment) {
+    let filter = environment.log.as_deref().unwrap_or("warn");
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).init();
+}
+
+/// How an interruptible piece of work came out.
+enum Raced<T> {
+    Finished(T),
+    Interrupted,
+}
+
+/// Runs `work` to its end, or until Ctrl-C or SIGTERM; then drops it, which stops everything it started.
+fn race<T>(work: impl Future<Output = Result<T, HarnessError>>) -> anyhow::Result<Raced<T>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = work => result.map(Raced::Finished),
+            () = interrupted() => Ok(Raced::Interrupted),
+        }
+    });
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN_MAX);
+    Ok(result?)
+}
+
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        // An error here means that the handler could not be installed: then the default action applies.
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        Some(()) = terminate.recv() => {}
+        else => std::future::pending().await,
+    }
+}
+
+/// Refuses what is not there yet, loudly.
+fn only_embedded(backend: Backend) -> anyhow::Result<()> {
+    match backend {
+        Backend::Embedded => Ok(()),
+        Backend::Docker | Backend::External => Err(InputError::new(
+            format!("failed to start backend `{}`: it is not implemented yet", format!("{backend:?}").to_lowercase()),
+            "use --backend embedded; it needs no Docker and no account",
+        )),
+    }
+}
+
+/// Refuses a scale that makes no data or more than anybody means.
+fn check_scale(scale: f64) -> anyhow::Result<()> {
+    if scale.is_finite() && scale > 0.0 && scale <= 100.0 {
+        return Ok(());
+    }
+    Err(InputError::new(
+        format!("failed to use scale {scale}: it must be above 0 and at most 100"),
+        "1.0 is 1,586,614 reviews; the default is 0.1",
+    ))
+}

@@ -1,0 +1,41 @@
+//! `lakebed up`.
+
+use lakebed_contract::Clock;
+use lakebed_harness::HarnessError;
+use lakebed_harness::run_dir::RunDir;
+use lakebed_harness::serve::{Up, UpOptions};
+
+use super::{Raced, race};
+use crate::arguments::UpArguments;
+use crate::environment::Environment;
+use crate::exit::End;
+use crate::printer::{self, Progress};
+
+pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow::Result<End> {
+    let demo = super::demo::options(&arguments.source, environment, true)?;
+    let folder = arguments.state_dir.clone().unwrap_or_else(|| environment.state_dir.clone());
+    let run_dir = RunDir::keep(&folder)?;
+    let progress = Progress::new();
+    let events = progress.sink();
+    let options = UpOptions { port: arguments.port, stores_only: arguments.stores_only, demo };
+    let outcome = race(async {
+        let up = Up::start(options, &run_dir, Clock::wall(), events).await?;
+        let exports = up.exports(&run_dir);
+        let mut text = String::new();
+        for (name, value) in &exports.variables {
+            text.push_str(&format!("export {name}={value}\n"));
+        }
+        printer::data(&text).map_err(HarnessError::file("print to", "stdout"))?;
+        printer::line(&format!("up; state in {}; stop with Ctrl-C", exports.state_dir.display()));
+        tokio::select! {
+            failed = up.serve() => failed,
+            () = super::interrupted() => up.stop().await,
+        }
+    });
+    progress.finish();
+    match outcome? {
+        // Ctrl-C is how `up` is meant to end.
+        Raced::Finished(()) => Ok(End::Done),
+        Raced::Interrupted => Ok(End::Interrupted),
+    }
+}

@@ -1,0 +1,48 @@
+//! Every environment variable lakebed reads, in one place.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What the environment says.
+#[derive(Clone, Debug)]
+pub(crate) struct Environment {
+    /// `LAKEBED_PG_BIN`: folder with `postgres` and `initdb`.
+    pub(crate) postgres_bin: Option<PathBuf>,
+    /// `PATH`.
+    pub(crate) search_path: Option<OsString>,
+    /// `LAKEBED_MASK_KEY`: 64 hexadecimal digits.
+    pub(crate) mask_key_hex: Option<MaskKeyText>,
+    /// `LAKEBED_STATE_DIR`: default of `--state-dir`.
+    pub(crate) state_dir: PathBuf,
+    /// `XDG_CONFIG_HOME`, else `HOME/.config`.
+    pub(crate) config_home: Option<PathBuf>,
+    /// `LAKEBED_LOG`: filter of the log on stderr, e.g. `lakebed_flow=debug`.
+    pub(crate) log: Option<String>,
+}
+
+/// Keeps the key out of `Debug`.
+#[derive(Clone)]
+pub(crate) struct MaskKeyText(pub(crate) String);
+
+impl std::fmt::Debug for MaskKeyText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Environment {
+    pub(crate) fn read() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        Self {
+            postgres_bin: path("LAKEBED_PG_BIN").map(PathBuf::from),
+            search_path: path("PATH"),
+            mask_key_hex: text("LAKEBED_MASK_KEY").map(MaskKeyText),
+            state_dir: path("LAKEBED_STATE_DIR").map_or_else(|| PathBuf::from("lakebed-state"), PathBuf::from),
+            config_home: path("XDG_CONFIG_HOME")
+                .map(PathBuf::from)
+                .or_else(|| path("HOME").map(|home| PathBuf::from(home).join(".config"))),
+            log: text("LAKEBED_LOG"),
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Help, usage errors and bad input: what a user meets before anything runs.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The binary with a clean environment, in a folder of its own.
+pub(crate) fn lakebed(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lakebed"));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("LAKEBED_MASK_KEY")
+        .env_remove("LAKEBED_STATE_DIR")
+        .env("LAKEBED_LOG", "warn")
+        .env("HOME", folder);
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    lakebed(folder, arguments).output().expect("the binary starts")
+}
+
+fn check(arguments: &[&str], code: i32, expect: &[&str]) {
+    let folder = tempfile::tempdir().expect("temp dir");
+    check_in(folder.path(), arguments, code, expect);
+}
+
+fn check_in(folder: &Path, arguments: &[&str], code: i32, expect: &[&str]) {
+    let output = run(folder, arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    for text in expect {
+        assert!(stderr.contains(text), "{arguments:?}: no `{text}` in: {stderr}");
+    }
+    assert!(output.stdout.is_empty(), "{arguments:?}: an error is no data");
+}
+
+#[test]
+fn help_is_data() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let output = run(folder.path(), &["--help"]);
+    assert!(output.status.success());
+    insta::assert_snapshot!("help", String::from_utf8(output.stdout).expect("UTF-8"));
+    let output = run(folder.path(), &["demo", "--help"]);
+    insta::assert_snapshot!("help_demo", String::from_utf8(output.stdout).expect("UTF-8"));
+}
+
+#[test]
+fn mistakes_in_arguments_exit_with_1_and_a_hint() {
+    check(&["demo", "--scale", "0"], 1, &["error: failed to use scale 0", "hint: "]);
+    check(&["demo", "--scale", "NaN"], 1, &["scale"]);
+    check(&["demo", "--backend", "docker"], 1, &["`docker`", "not implemented", "hint: use --backend embedded"]);
+    check(&["ingest", "nothing.csv", "--table", "review"], 1, &["nothing.csv"]);
+    check(&["ingest", "nothing.csv", "--table", "wine"], 1, &["`wine`", "brewery, beer, profile, review"]);
+    check(&["ingest", "nothing.xls", "--table", "review"], 1, &["nothing.xls", ".csv"]);
+    check(&["query", "SELECT 1"], 1, &["state directory", "hint: "]);
+    check(&["control", "list", "--status", "LOST", "--state-dir", "."], 1, &["`LOST`", "RECEIVED"]);
+    check(&["demo", "--lake", "no-such-lake"], 1, &["no-such-lake"]);
+}
+
+#[test]
+fn a_missing_postgres_is_the_environments_fault() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let mut command = lakebed(folder.path(), &["demo", "--scale", "0.0001"]);
+    let output = command.env("LAKEBED_PG_BIN", "/nonexistent/bin").output().expect("starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("PostgreSQL") && stderr.contains("hint:"), "{stderr}");
+}
+
+#[test]
+fn a_broken_contract_file_is_named_with_what_is_wrong() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    assert!(run(folder.path(), &["init", "lake"]).status.success());
+    let contract = folder.path().join("lake/contracts/beer.yaml");
+    let text = std::fs::read_to_string(&contract).expect("contract").replace("bigint", "money");
+    std::fs::write(&contract, text).expect("break it");
+    check_in(folder.path(), &["demo", "--lake", "lake"], 1, &["contracts/beer.yaml", "`money`", "hint: "]);
+}
+
+#[test]
+fn a_taken_port_is_named_with_a_way_out() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    check_in(folder.path(), &["up", "--stores-only", "--port", &port], 2, &[&port, "hint: "]);
+}
+
+#[test]
+fn a_folder_with_other_things_in_it_is_left_alone() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    std::fs::create_dir(folder.path().join("work")).expect("folder");
+    std::fs::write(folder.path().join("work/thesis.txt"), "precious").expect("file");
+    check_in(folder.path(), &["demo", "--keep", "work"], 1, &["work", "hint: name a new or empty folder"]);
+    assert_eq!(std::fs::read_dir(folder.path().join("work")).expect("read").count(), 1);
+}
+
+#[test]
+fn doctor_finds_this_machine_sound() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let output = run(folder.path(), &["doctor", "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(report["ok"], true, "{report}");
+    assert!(output.status.success());
+}

@@ -1,0 +1,96 @@
+//! Table operations: JSON to dynoxide's request types, dynoxide's answers to JSON.
+//!
+//! Every operation dynoxide serves without its streams is listed once; anything else is refused by name. Error messages
+//! for unreadable requests name fields, never values.
+
+use dynoxide::{Database, DynoxideError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::answer::Failure;
+
+/// Markers dynoxide's request types put before a message they have worded as DynamoDB words it.
+const SERIALIZATION_MARKERS: [&str; 2] = ["SERIALIZATION:", "SERIALIZATION_AS_READ:"];
+const VALIDATION_MARKERS: [&str; 3] = ["VALIDATION_REQUEST:", "VALIDATION:", "VALIDATION_AS_READ:"];
+
+/// Runs one operation and returns its answer's JSON.
+pub(super) fn run(tables: &Database, operation: &str, body: &str) -> Result<String, Failure> {
+    match operation {
+        "CreateTable" => call(body, |request| tables.create_table(request)),
+        "DeleteTable" => call(body, |request| tables.delete_table(request)),
+        "DescribeTable" => call(body, |request| tables.describe_table(request)),
+        "ListTables" => call(body, |request| tables.list_tables(request)),
+        "UpdateTable" => call(body, |request| tables.update_table(request)),
+        "PutItem" => call(body, |request| tables.put_item(request)),
+        "GetItem" => call(body, |request| tables.get_item(request)),
+        "DeleteItem" => call(body, |request| tables.delete_item(request)),
+        "UpdateItem" => call(body, |request| tables.update_item(request)),
+        "Query" => call(body, |request| tables.query(request)),
+        "Scan" => call(body, |request| tables.scan(request)),
+        "SearchVectors" => call(body, |request| tables.search_vectors(request)),
+        "BatchGetItem" => call(body, |request| tables.batch_get_item(request)),
+        "BatchWriteItem" => call(body, |request| tables.batch_write_item(request)),
+        "TransactWriteItems" => call(body, |request| tables.transact_write_items(request)),
+        "TransactGetItems" => call(body, |request| tables.transact_get_items(request)),
+        "UpdateTimeToLive" => call(body, |request| tables.update_time_to_live(request)),
+        "DescribeTimeToLive" => call(body, |request| tables.describe_time_to_live(request)),
+        "ExecuteStatement" => call(body, |request| tables.execute_statement(request)),
+        "ExecuteTransaction" => call(body, |request| tables.execute_transaction(request)),
+        "BatchExecuteStatement" => call(body, |request| tables.batch_execute_statement(request)),
+        "TagResource" => call(body, |request| tables.tag_resource(request)),
+        "UntagResource" => call(body, |request| tables.untag_resource(request)),
+        "ListTagsOfResource" => call(body, |request| tables.list_tags_of_resource(request)),
+        other => Err(Failure::unknown_operation(other)),
+    }
+}
+
+fn call<Request: DeserializeOwned, Answer: Serialize>(
+    body: &str,
+    operation: impl FnOnce(Request) -> Result<Answer, DynoxideError>,
+) -> Result<String, Failure> {
+    let request = read(body)?;
+    let answer = operation(request)?;
+    serde_json::to_string(&answer).map_err(|error| {
+        tracing::error!(%error, "failed to write an answer");
+        Failure::internal("failed to write the answer")
+    })
+}
+
+/// Reads a request. serde's own messages quote values, so only field names and DynamoDB's own wording get through.
+pub(super) fn read<Request: DeserializeOwned>(body: &str) -> Result<Request, Failure> {
+    serde_json::from_str(body).map_err(|error| {
+        let text = error.to_string();
+        let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _position)| message);
+        if let Some(worded) = SERIALIZATION_MARKERS.iter().find_map(|marker| message.strip_prefix(marker)) {
+            return Failure::serialization(worded);
+        }
+        if let Some(worded) = VALIDATION_MARKERS.iter().find_map(|marker| message.strip_prefix(marker)) {
+            return Failure::validation(worded);
+        }
+        if message.starts_with("missing field") || message.contains("Supplied AttributeValue") {
+            return Failure::validation(message);
+        }
+        Failure::serialization("the request does not have the shape this operation takes")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_about_unreadable_requests_hold_no_values() {
+        let tables = Database::memory().unwrap();
+        let failure = run(&tables, "PutItem", r#"{"TableName": {"secret": "hunter2"}, "Item": {}}"#).unwrap_err();
+        assert!(!format!("{failure:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn streams_operations_are_not_served_by_the_tables() {
+        let tables = Database::memory().unwrap();
+        for operation in ["GetRecords", "ListStreams", "DescribeLimits"] {
+            let failure = run(&tables, operation, "{}").unwrap_err();
+            assert!(format!("{failure:?}").contains("UnknownOperationException"), "{operation}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What can go wrong while the stores are opened, served or closed.
+//!
+//! Errors of single requests never come here: they are answered to the client in the error shape of its protocol.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::catalog::CatalogError;
+use crate::dynamodb::DynamoDbError;
+
+/// Failure of the cloud as a whole.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CloudError {
+    /// Somebody else listens on the port.
+    #[error("failed to listen on port {port}: it is taken")]
+    PortTaken {
+        /// The port asked for.
+        port: u16,
+    },
+    /// The port cannot be listened on for another reason.
+    #[error("failed to listen on port {port}")]
+    Listen {
+        /// The port asked for.
+        port: u16,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process serves the same state directory.
+    #[error("failed to lock state directory `{}`: another process serves it", path.display())]
+    StateInUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file or directory of the state cannot be read or written.
+    #[error("failed to {action} `{}`", path.display())]
+    State {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of the state is damaged in a way that a crash does not explain.
+    #[error("failed to read `{}`: {reason}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The S3 metadata cannot be opened.
+    #[error("failed to open S3 metadata `{}`", path.display())]
+    Metadata {
+        /// The SQLite file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// DynamoDB cannot be opened.
+    #[error("failed to open DynamoDB")]
+    DynamoDb(#[from] DynamoDbError),
+    /// The Iceberg catalog cannot be opened.
+    #[error("failed to open the Iceberg catalog")]
+    Catalog(#[from] CatalogError),
+    /// Requests were still running when the grace period ended; they were cut off.
+    #[error("failed to finish {connections} connections within {seconds} s")]
+    ShutdownTimedOut {
+        /// Connections that still had a request in flight.
+        connections: usize,
+        /// The grace period.
+        seconds: u64,
+    },
+}
+
+impl CloudError {
+    /// For `map_err`: names what was attempted on which path.
+    pub(crate) fn state(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::State { action, path, source }
+    }
+}

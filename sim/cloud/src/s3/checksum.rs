@@ -1,0 +1,107 @@
+//! The checksums a client may send with a body, and their header names.
+//!
+//! Knows the algorithms `s3s` can compute. A checksum that was sent is verified and kept; none is invented.
+
+use std::collections::BTreeMap;
+
+use http::HeaderMap;
+use s3s::checksum::ChecksumHasher;
+use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
+use s3s::dto::Checksum;
+use serde::{Deserialize, Serialize};
+
+/// A checksum algorithm of S3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Algorithm {
+    Crc32,
+    Crc32c,
+    Crc64Nvme,
+    Sha1,
+    Sha256,
+}
+
+/// Base64 values by algorithm.
+pub(super) type Checksums = BTreeMap<Algorithm, String>;
+
+impl Algorithm {
+    const ALL: [Self; 5] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
+
+    /// Name of the header and of the trailer.
+    pub(super) fn header(self) -> &'static str {
+        match self {
+            Self::Crc32 => "x-amz-checksum-crc32",
+            Self::Crc32c => "x-amz-checksum-crc32c",
+            Self::Crc64Nvme => "x-amz-checksum-crc64nvme",
+            Self::Sha1 => "x-amz-checksum-sha1",
+            Self::Sha256 => "x-amz-checksum-sha256",
+        }
+    }
+}
+
+/// What the headers of a request announce: a value, or `None` when it follows in a trailer.
+pub(super) fn announced(headers: &HeaderMap) -> BTreeMap<Algorithm, Option<String>> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let trailers = text("x-amz-trailer").unwrap_or_default().to_ascii_lowercase();
+    let in_trailer = |name: &str| trailers.split(',').any(|trailer| trailer.trim() == name);
+    let announced = Algorithm::ALL.into_iter().filter_map(|algorithm| {
+        let value = text(algorithm.header()).map(str::to_owned);
+        (value.is_some() || in_trailer(algorithm.header())).then_some((algorithm, value))
+    });
+    announced.collect()
+}
+
+/// A hasher for these algorithms.
+pub(super) fn hasher(algorithms: impl IntoIterator<Item = Algorithm>) -> ChecksumHasher {
+    let mut hasher = ChecksumHasher::default();
+    for algorithm in algorithms {
+        match algorithm {
+            Algorithm::Crc32 => hasher.crc32 = Some(Crc32::new()),
+            Algorithm::Crc32c => hasher.crc32c = Some(Crc32c::new()),
+            Algorithm::Crc64Nvme => hasher.crc64nvme = Some(Crc64Nvme::new()),
+            Algorithm::Sha1 => hasher.sha1 = Some(Sha1::new()),
+            Algorithm::Sha256 => hasher.sha256 = Some(Sha256::new()),
+        }
+    }
+    hasher
+}
+
+/// From the form of `s3s`.
+pub(super) fn from_dto(checksum: Checksum) -> Checksums {
+    let values = [
+        (Algorithm::Crc32, checksum.checksum_crc32),
+        (Algorithm::Crc32c, checksum.checksum_crc32c),
+        (Algorithm::Crc64Nvme, checksum.checksum_crc64nvme),
+        (Algorithm::Sha1, checksum.checksum_sha1),
+        (Algorithm::Sha256, checksum.checksum_sha256),
+    ];
+    values.into_iter().filter_map(|(algorithm, value)| Some((algorithm, value?))).collect()
+}
+
+/// To the form of `s3s`, for answers.
+pub(super) fn to_dto(checksums: &Checksums) -> Checksum {
+    let value = |algorithm| checksums.get(&algorithm).cloned();
+    Checksum {
+        checksum_crc32: value(Algorithm::Crc32),
+        checksum_crc32c: value(Algorithm::Crc32c),
+        checksum_crc64nvme: value(Algorithm::Crc64Nvme),
+        checksum_sha1: value(Algorithm::Sha1),
+        checksum_sha256: value(Algorithm::Sha256),
+        checksum_type: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_values_of_the_digits_one_to_nine() {
+        let mut hasher = hasher(Algorithm::ALL);
+        hasher.update(b"123456789");
+        let sums = from_dto(hasher.finalize());
+        assert_eq!(sums[&Algorithm::Crc32], "y/Q5Jg=="); // cbf43926
+        assert_eq!(sums[&Algorithm::Crc32c], "4waSgw=="); // e3069283
+        assert_eq!(sums[&Algorithm::Crc64Nvme], "rosUhgp5mIg="); // ae8b14860a799888
+        assert_eq!(sums.len(), 5);
+    }
+}

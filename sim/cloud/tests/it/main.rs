@@ -1,0 +1,64 @@
+//! The stores through the real AWS SDK: one module per store, one helper that starts a cloud on a free port.
+
+mod catalog;
+mod dynamodb;
+mod kinesis;
+mod s3;
+mod server;
+
+use std::path::Path;
+
+use lakebed_cloud::{Cloud, CloudConfig};
+use lakebed_contract::{Clock, Endpoints, EventSink, Seed, Timestamp};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+/// A running cloud and its clients.
+struct Running {
+    cloud: Cloud,
+    clock: Clock,
+    s3: aws_sdk_s3::Client,
+    kinesis: aws_sdk_kinesis::Client,
+    dynamodb: aws_sdk_dynamodb::Client,
+}
+
+impl Running {
+    /// Starts a cloud on `state_dir` with a clock that stands still.
+    async fn start(state_dir: &Path) -> Self {
+        Self::start_with(state_dir, Clock::virtual_at(Timestamp::from_seconds(1_700_000_000)), None).await
+    }
+
+    async fn start_with(state_dir: &Path, clock: Clock, notifications: Option<mpsc::Sender<Value>>) -> Self {
+        let config = config(state_dir, 0, clock.clone(), notifications);
+        let cloud = Cloud::start(config).await.expect("the cloud starts");
+        let endpoints = Endpoints::embedded(cloud.port());
+        let s3 = aws_sdk_s3::config::Builder::from(&endpoints.sdk_config(&endpoints.s3_url)).force_path_style(true);
+        Self {
+            s3: aws_sdk_s3::Client::from_conf(s3.build()),
+            kinesis: aws_sdk_kinesis::Client::new(&endpoints.sdk_config(&endpoints.kinesis_url)),
+            dynamodb: aws_sdk_dynamodb::Client::new(&endpoints.sdk_config(&endpoints.dynamodb_url)),
+            cloud,
+            clock,
+        }
+    }
+
+    async fn stop(self) {
+        self.cloud.shutdown().await.expect("the cloud stops");
+    }
+}
+
+fn config(state_dir: &Path, port: u16, clock: Clock, notifications: Option<mpsc::Sender<Value>>) -> CloudConfig {
+    let state_dir = state_dir.to_owned();
+    CloudConfig { port, state_dir, clock, seed: Seed(7), events: EventSink::default(), notifications }
+}
+
+/// The AWS error code of a failed call.
+fn code<T, E, R>(result: Result<T, aws_sdk_s3::error::SdkError<E, R>>) -> String
+where
+    E: aws_sdk_s3::error::ProvideErrorMetadata,
+{
+    match result {
+        Ok(_) => "accepted".to_owned(),
+        Err(error) => error.as_service_error().and_then(|error| error.code()).unwrap_or("no code").to_owned(),
+    }
+}

@@ -1,0 +1,104 @@
+//! The port itself: health, taken ports, locked state, and what no store answers.
+
+use lakebed_cloud::{Cloud, CloudError};
+use lakebed_contract::Clock;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::{Running, code, config};
+
+/// Sends one raw request and returns the whole answer.
+async fn raw(port: u16, request: &str) -> String {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
+    socket.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.expect("answered");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn health_names_the_services() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let running = Running::start(dir.path()).await;
+    let request = "GET /_lakebed/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let answer = raw(running.cloud.port(), request).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for service in ["s3", "dynamodb", "kinesis", "iceberg"] {
+        assert!(answer.contains(&format!("\"{service}\":\"running\"")), "{answer}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_taken_port_and_a_served_state_directory_are_told_apart() {
+    let (one, two) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let running = Running::start(one.path()).await;
+    let port = running.cloud.port();
+    match Cloud::start(config(two.path(), port, Clock::wall(), None)).await {
+        Err(CloudError::PortTaken { port: taken }) => assert_eq!(taken, port),
+        other => panic!("expected a taken port, got {other:?}"),
+    }
+    let again = Cloud::start(config(one.path(), 0, Clock::wall(), None)).await;
+    assert!(matches!(again, Err(CloudError::StateInUse { .. })), "{again:?}");
+    running.stop().await;
+    Running::start(one.path()).await.stop().await;
+}
+
+#[tokio::test]
+async fn unknown_services_and_operations_are_refused_in_their_protocol() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let running = Running::start(dir.path()).await;
+    for target in ["AWSGlue.GetTable", "Kinesis_20131202.SplitShard", "Kinesis_20131202.Nonsense"] {
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-amz-target: {target}\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        let answer = raw(running.cloud.port(), &request).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{target}: {answer}");
+        assert!(answer.contains("UnknownOperationException"), "{target}: {answer}");
+        assert!(answer.to_lowercase().contains("x-amzn-requestid: "), "{target}: {answer}");
+    }
+    let split =
+        running.kinesis.split_shard().stream_name("s").shard_to_split("x").new_starting_hash_key("1").send().await;
+    assert_eq!(code(split), "UnknownOperationException");
+    running.s3.create_bucket().bucket("plain").send().await.expect("created");
+    assert_eq!(code(running.s3.get_bucket_policy().bucket("plain").send().await), "NotImplemented");
+    let tagged = running.s3.put_object().bucket("plain").key("k").tagging("a=b").send().await;
+    assert_eq!(code(tagged), "NotImplemented");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn shutdown_ends_idle_connections_and_frees_the_port() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let running = Running::start(dir.path()).await;
+    // Leaves a pooled connection behind in each client.
+    running.s3.list_buckets().send().await.expect("listed");
+    running.dynamodb.list_tables().send().await.expect("listed");
+    let port = running.cloud.port();
+    running.stop().await;
+    let again = Cloud::start(config(dir.path(), port, Clock::wall(), None)).await.expect("the port is free again");
+    assert_eq!(again.port(), port);
+    again.shutdown().await.expect("stops");
+}
+
+#[tokio::test]
+async fn shutdown_finishes_the_request_in_flight() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let running = Running::start(dir.path()).await;
+    running.s3.create_bucket().bucket("plain").send().await.expect("created");
+    let mut socket = TcpStream::connect(("127.0.0.1", running.cloud.port())).await.expect("connected");
+    let head = "PUT /plain/k HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.expect("sent");
+    // The server asks for the body when the store begins to read it, so from here on the request is in flight.
+    let mut asked = [0; 25];
+    socket.read_exact(&mut asked).await.expect("asked for the body");
+    assert!(asked.starts_with(b"HTTP/1.1 100 Continue"));
+    let stopping = tokio::spawn(running.stop());
+    tokio::task::yield_now().await;
+    socket.write_all(b"hello").await.expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.expect("answered");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    stopping.await.expect("stops");
+    assert_eq!(std::fs::read(dir.path().join("s3/plain/k")).expect("there"), b"hello");
+}

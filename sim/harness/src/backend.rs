@@ -1,0 +1,251 @@
+//! The embedded backend: the stores on one port, Postgres beside them, and the flow between.
+//!
+//! [`Stores`] alone is `lakebed up --stores-only`. [`Flow`] adds what moves data from `raw/` on: notifications, Pipe, Step
+//! Functions with their executors. DMS and Firehose belong to a run that has a source; see `demo`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_sdk_s3::types::{
+    Event, FilterRule, FilterRuleName, LambdaFunctionConfiguration, NotificationConfiguration,
+    NotificationConfigurationFilter, S3KeyFilter,
+};
+use lakebed_cloud::{Cloud, CloudConfig};
+use lakebed_contract::endpoints::Endpoints;
+use lakebed_contract::{Clock, EventSink, HandlerRegistry, Lake, Seed, layout};
+use lakebed_flow::{
+    EcsConfig, NotificationHandle, Pipe, PipeConfig, PipeHandle, StepFunctions, StepFunctionsConfig, start_notifications,
+};
+use lakebed_ingest::ControlTable;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::error::HarnessError;
+use crate::lake_folder::LakeFiles;
+use crate::run_dir::RunDir;
+use crate::wiring::{MaskSecret, PipelineParts, pipeline_registry};
+use crate::worker::WorkerOrder;
+
+/// S3 notifications that may wait between the store and the controller.
+pub const NOTIFICATION_QUEUE_MAX: usize = 1_024;
+/// Lambda invocations at once.
+pub const LAMBDA_CONCURRENCY_MAX: usize = 4;
+/// Shards of the Kinesis stream.
+pub const KINESIS_SHARDS: i32 = 1;
+/// Name of the state machine that brings a raw object to bronze.
+pub const INGESTION: &str = "dm-ingestion-dispatcher";
+/// Name of the state machine that brings bronze to silver.
+pub const PROCESSING: &str = "dm-processing-dispatcher";
+/// Name of the state machine that brings silver to gold.
+pub const ANALYTICS: &str = "dm-analytics-dispatcher";
+
+/// The embedded stores, listening.
+pub struct Stores {
+    cloud: Cloud,
+    /// How to reach them.
+    pub endpoints: Endpoints,
+    notifications: Option<mpsc::Receiver<Value>>,
+}
+
+impl Stores {
+    /// Starts the stores on `port` (0 for any) over `state_dir`.
+    pub async fn start(
+        state_dir: &Path,
+        port: u16,
+        clock: &Clock,
+        seed: Seed,
+        events: &EventSink,
+    ) -> Result<Self, HarnessError> {
+        let (sender, receiver) = mpsc::channel(NOTIFICATION_QUEUE_MAX);
+        let cloud = Cloud::start(CloudConfig {
+            port,
+            state_dir: state_dir.to_owned(),
+            clock: clock.clone(),
+            seed,
+            events: events.clone(),
+            notifications: Some(sender),
+        })
+        .await
+        .map_err(HarnessError::stage("start the stores"))?;
+        let endpoints = Endpoints::embedded(cloud.port());
+        Ok(Self { cloud, endpoints, notifications: Some(receiver) })
+    }
+
+    /// The port in use.
+    pub fn port(&self) -> u16 {
+        self.cloud.port()
+    }
+
+    /// Stops listening and writes everything out.
+    pub async fn shutdown(self) -> Result<(), HarnessError> {
+        self.cloud.shutdown().await.map_err(HarnessError::stage("stop the stores"))
+    }
+}
+
+/// An S3 client for the stores.
+pub fn s3_client(endpoints: &Endpoints) -> aws_sdk_s3::Client {
+    let config = aws_sdk_s3::config::Builder::from(&endpoints.sdk_config(&endpoints.s3_url)).force_path_style(true);
+    aws_sdk_s3::Client::from_conf(config.build())
+}
+
+/// Creates buckets, control table and stream; harmless when they exist.
+pub async fn create_resources(endpoints: &Endpoints, clock: &Clock) -> Result<(), HarnessError> {
+    let s3 = s3_client(endpoints);
+    for bucket in [layout::STAGE_BUCKET, layout::LAKE_BUCKET] {
+        if s3.head_bucket().bucket(bucket).send().await.is_err() {
+            s3.create_bucket().bucket(bucket).send().await.map_err(HarnessError::stage("create the buckets"))?;
+        }
+    }
+    let control = ControlTable::new(endpoints, clock.clone());
+    control.create().await.map_err(HarnessError::stage("create the control table"))?;
+    let prefix = FilterRule::builder().name(FilterRuleName::Prefix).value(layout::RAW_PREFIX).build();
+    let lambda = LambdaFunctionConfiguration::builder()
+        .id("raw-to-controller")
+        .lambda_function_arn(format!(
+            "arn:aws:lambda:{}:000000000000:function:{}",
+            endpoints.region,
+            lakebed_contract::handler::PROCESSING_CONTROLLER
+        ))
+        .events(Event::from("s3:ObjectCreated:*"))
+        .filter(
+            NotificationConfigurationFilter::builder()
+                .key(S3KeyFilter::builder().filter_rules(prefix).build())
+                .build(),
+        )
+        .build()
+        .map_err(HarnessError::stage("describe the bucket notification"))?;
+    s3.put_bucket_notification_configuration()
+        .bucket(layout::STAGE_BUCKET)
+        .notification_configuration(NotificationConfiguration::builder().lambda_function_configurations(lambda).build())
+        .send()
+        .await
+        .map_err(HarnessError::stage("configure the bucket notification"))?;
+    Ok(())
+}
+
+/// Creates the Kinesis stream; harmless when it exists.
+pub async fn create_stream(endpoints: &Endpoints) -> Result<(), HarnessError> {
+    let kinesis = aws_sdk_kinesis::Client::new(&endpoints.sdk_config(&endpoints.kinesis_url));
+    let created = kinesis.create_stream().stream_name(layout::KINESIS_STREAM).shard_count(KINESIS_SHARDS).send().await;
+    match created {
+        Ok(_) => Ok(()),
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => Ok(()),
+        Err(error) => Err(HarnessError::stage("create the Kinesis stream")(error)),
+    }
+}
+
+/// Everything from `raw/` to gold, running.
+pub struct Flow {
+    /// What the handlers are made from.
+    pub parts: PipelineParts,
+    /// The handlers.
+    pub registry: HandlerRegistry,
+    /// Step Functions.
+    pub machines: Arc<StepFunctions>,
+    /// The control table.
+    pub control: ControlTable,
+    /// S3 events → controller.
+    pub notifications: NotificationHandle,
+    /// Control table stream → Step Functions.
+    pub pipe: PipeHandle,
+}
+
+/// What a [`Flow`] is started with.
+pub struct FlowConfig {
+    /// The lake, and its files for workers.
+    pub lake: Arc<Lake>,
+    /// Files of the lake.
+    pub lake_files: LakeFiles,
+    /// Mask key.
+    pub mask: MaskSecret,
+    /// Time.
+    pub clock: Clock,
+    /// Chance.
+    pub seed: Seed,
+    /// Where events go.
+    pub events: EventSink,
+    /// The program that is started as ECS worker: this binary.
+    pub worker_program: PathBuf,
+}
+
+impl Flow {
+    /// Creates what is missing in the stores and starts the data-moving services behind `raw/`.
+    pub async fn start(stores: &mut Stores, run_dir: &RunDir, config: FlowConfig) -> Result<Self, HarnessError> {
+        let parts = PipelineParts {
+            lake: Arc::clone(&config.lake),
+            endpoints: stores.endpoints.clone(),
+            mask: config.mask,
+            clock: config.clock.clone(),
+            seed: config.seed,
+            events: config.events.clone(),
+            scratch: run_dir.scratch()?,
+        };
+        let registry = pipeline_registry(&parts);
+        // Listen first: the test event and every later one must find a consumer.
+        let receiver = stores.notifications.take().ok_or_else(|| HarnessError::Input {
+            message: "failed to start the flow: one already runs on these stores".to_owned(),
+        })?;
+        let notifications =
+            start_notifications(receiver, registry.clone(), config.clock.clone(), config.events.clone());
+        create_resources(&parts.endpoints, &parts.clock).await?;
+        let machines = StepFunctions::new(StepFunctionsConfig {
+            machines: parts.lake.state_machines.clone(),
+            registry: registry.clone(),
+            ecs: ecs_config(&parts, config.lake_files, config.worker_program),
+            lambda_concurrency_max: LAMBDA_CONCURRENCY_MAX,
+            clock: config.clock.clone(),
+            seed: config.seed,
+            events: config.events.clone(),
+        })
+        .map_err(HarnessError::stage("read the state machines"))?;
+        let pipe = Pipe::start(PipeConfig {
+            table: layout::CONTROL_TABLE.to_owned(),
+            machines: Arc::clone(&machines),
+            machine: INGESTION.to_owned(),
+            endpoints: parts.endpoints.clone(),
+            clock: config.clock.clone(),
+            events: config.events,
+        });
+        let control = ControlTable::new(&parts.endpoints, config.clock);
+        Ok(Self { parts, registry, machines, control, notifications, pipe })
+    }
+
+    /// Runs the silver and then the gold state machine once, each to its end.
+    pub async fn refresh(&self, round: &str) -> Result<(), HarnessError> {
+        let lake = &self.parts.lake;
+        let names = |models: &[lakebed_contract::lake::Model]| models.iter().map(|m| m.name.clone()).collect::<Vec<_>>();
+        let tables: Vec<_> = lake.tables.iter().map(|table| table.name.clone()).collect();
+        let processing = serde_json::json!({ "tables": tables, "models": names(&lake.silver) });
+        self.machines
+            .run(PROCESSING, &format!("silver-{round}"), processing)
+            .await
+            .map_err(HarnessError::stage("bring bronze to silver"))?;
+        self.machines
+            .run(ANALYTICS, &format!("gold-{round}"), serde_json::json!({ "models": names(&lake.gold) }))
+            .await
+            .map_err(HarnessError::stage("bring silver to gold"))?;
+        Ok(())
+    }
+}
+
+fn ecs_config(parts: &PipelineParts, lake: LakeFiles, program: PathBuf) -> EcsConfig {
+    let endpoints = parts.endpoints.to_wire();
+    let (mask, seed, scratch) = (parts.mask.clone(), parts.seed, parts.scratch.clone());
+    EcsConfig {
+        program,
+        args: vec!["worker".to_owned()],
+        stdin: Arc::new(move |task_definition: &str, input: &Value| {
+            let order = WorkerOrder {
+                handler: task_definition.to_owned(),
+                input: input.clone(),
+                endpoints: endpoints.clone(),
+                lake: lake.clone(),
+                mask_key_hex: mask.to_hex(),
+                mask_key_version: mask.version,
+                seed: seed.0,
+                scratch: scratch.clone(),
+            };
+            serde_json::to_vec(&order).expect("an order is strings, numbers and JSON")
+        }),
+    }
+}

@@ -1,0 +1,119 @@
+//! What can go wrong in a run, whose fault it is, and what to do about it.
+
+use std::path::PathBuf;
+
+/// Whose fault an error is; decides the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The scenario failed or the input is wrong: exit code 1.
+    Input,
+    /// The environment or lakebed itself: exit code 2.
+    Environment,
+}
+
+/// An error of the harness.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HarnessError {
+    /// A folder or file that cannot be used.
+    #[error("failed to {action} `{}`", path.display())]
+    File {
+        /// What was attempted.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// `--keep` or `--state-dir` names a folder that holds something else.
+    #[error("failed to use `{}` as state directory: it is not empty and was not written by lakebed", path.display())]
+    ForeignFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A state directory is in use by another process.
+    #[error("failed to open state directory `{}`: another lakebed process holds it", path.display())]
+    Locked {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A lake folder that contradicts itself.
+    #[error(transparent)]
+    Lake(#[from] lakebed_contract::lake::LakeError),
+    /// Bad input of another kind, in words.
+    #[error("{message}")]
+    Input {
+        /// What was attempted on what, and why it cannot be.
+        message: String,
+    },
+    /// A stage failed.
+    #[error("failed to {action}")]
+    Stage {
+        /// What was attempted, e.g. `load the source tables`.
+        action: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Something did not come to rest in its bound.
+    #[error("failed to wait for {what}: still {state} after {waited_s} s")]
+    Stuck {
+        /// What was waited for.
+        what: &'static str,
+        /// Where it stands, in counts and names.
+        state: String,
+        /// How long, in seconds.
+        waited_s: u64,
+    },
+}
+
+impl HarnessError {
+    /// Wraps a stage's error: `.map_err(HarnessError::stage("load the source tables"))`.
+    pub fn stage<E>(action: &'static str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        move |source| Self::Stage { action, source: source.into() }
+    }
+
+    /// Wraps an error of a user's query: their SQL is input.
+    pub fn query(error: lakebed_warehouse::WarehouseError) -> Self {
+        Self::Input { message: format!("failed to run the query: {error}") }
+    }
+
+    /// Wraps a file error.
+    pub fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { action, path, source }
+    }
+
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Lake(_) | Self::Input { .. } | Self::ForeignFolder { .. } => Fault::Input,
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Fault::Input,
+            Self::File { .. } | Self::Locked { .. } | Self::Stage { .. } | Self::Stuck { .. } => Fault::Environment,
+        }
+    }
+
+    /// What the user can do, where we know it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::ForeignFolder { .. } => Some("name a new or empty folder".to_owned()),
+            Self::Locked { .. } => Some("stop the other process, or use another folder".to_owned()),
+            Self::Lake(_) => Some("`lakebed init DIR` writes a valid lake to compare with".to_owned()),
+            Self::Stage { source, .. } => stage_hint(source.as_ref()),
+            Self::Stuck { .. } => Some("`lakebed control list` shows where each object stands".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Hints for errors of the stages, found by type so that no text is parsed.
+fn stage_hint(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
+    if let Some(lakebed_cloud::CloudError::PortTaken { port }) = source.downcast_ref() {
+        return Some(format!("another program listens on port {port}; choose another with --port, or 0 for any"));
+    }
+    None
+}

@@ -1,0 +1,153 @@
+//! I6: every model equals what independent SQL computes from the source in Postgres.
+//!
+//! The SQL files beside this module were written from the definition of the tables, not from the pipeline's models, and run on
+//! the source tables, not on silver. Whole rows are compared, by the model's key. A model without such a file is named as
+//! unchecked; the files know the beer lake only.
+
+use iceberg::table::Table;
+use lakebed_contract::lake::{Lake, Model};
+use lakebed_contract::layout;
+use lakebed_contract::table::ColumnType;
+
+use super::cell::Cell;
+use super::error::JudgeError;
+use super::finding::Evidence;
+use super::lakehouse::{Lakehouse, Typed, scan, typed};
+use super::rows::{Comparison, ExpectedRows};
+use super::source::{Source, SourceColumn};
+
+/// The lake the SQL files describe.
+const DESCRIBED_LAKE: &str = "beer";
+
+/// Model name → SELECT over the source tables.
+const SQL: [(&str, &str); 6] = [
+    ("review_flat", include_str!("sql/review_flat.sql")),
+    ("top_beers_by_rating", include_str!("sql/top_beers_by_rating.sql")),
+    ("top_breweries_by_rating", include_str!("sql/top_breweries_by_rating.sql")),
+    ("top_drinkers", include_str!("sql/top_drinkers.sql")),
+    ("top_styles_by_popularity", include_str!("sql/top_styles_by_popularity.sql")),
+    ("state_by_review_volume", include_str!("sql/state_by_review_volume.sql")),
+];
+
+/// Compares every silver and gold model of the lake.
+pub(super) async fn judge(lake: &Lake, source: &Source, lakehouse: &Lakehouse) -> Result<Evidence, JudgeError> {
+    let mut evidence = Evidence::default();
+    let silver = lake.silver.iter().map(|model| (layout::SILVER, model));
+    let gold = lake.gold.iter().map(|model| (layout::GOLD, model));
+    for (namespace, model) in silver.chain(gold) {
+        let what = format!("{namespace}.{}", model.name);
+        let sql = SQL.iter().find(|(name, _)| lake.name == DESCRIBED_LAKE && *name == model.name);
+        let Some((_, sql)) = sql else {
+            evidence.cannot_check(format!("{what}: the judge has no SQL of its own for it"));
+            continue;
+        };
+        let sql = sql.trim().trim_end_matches(';');
+        let columns = match source.describe(&what, sql).await? {
+            Ok(columns) => columns,
+            Err(reason) => {
+                evidence.cannot_check(format!("{what}: {reason}"));
+                continue;
+            }
+        };
+        let Some(key) = key_positions(model, &columns) else {
+            evidence.cannot_check(format!("{what}: the judge's SQL lacks a column of the model's key"));
+            continue;
+        };
+        let Some(table) = lakehouse.table(namespace, &model.name).await? else {
+            evidence.fails(format!("{what} does not exist"));
+            continue;
+        };
+        match compare(source, &what, sql, &table, &columns, &key).await? {
+            Ok(comparison) if comparison.is_equal() => evidence.holds(format!("{what}: {comparison}")),
+            Ok(comparison) => evidence.fails(format!("{what}: {comparison}")),
+            Err(reason) => evidence.fails(format!("{what} {reason}")),
+        }
+    }
+    Ok(evidence)
+}
+
+fn key_positions(model: &Model, columns: &[SourceColumn]) -> Option<Vec<usize>> {
+    model.key.iter().map(|key| columns.iter().position(|column| column.name == *key)).collect()
+}
+
+async fn compare(
+    source: &Source,
+    what: &str,
+    sql: &str,
+    table: &Table,
+    columns: &[SourceColumn],
+    key: &[usize],
+) -> Result<Result<Comparison, String>, JudgeError> {
+    let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
+    let schema = table.metadata().current_schema();
+    let surplus: Vec<_> = schema
+        .as_struct()
+        .fields()
+        .iter()
+        .map(|field| field.name.as_str())
+        .filter(|name| !names.iter().any(|n| n == name))
+        .collect();
+    if !surplus.is_empty() {
+        return Ok(Err(format!("has surplus columns {}", surplus.join(", "))));
+    }
+    let mut expected = ExpectedRows::new(names.clone());
+    let mut ambiguous = 0_u64;
+    source
+        .rows(what, &format!("({sql}) AS expected"), columns, |row| {
+            let fingerprints: Vec<u64> = row.cells.iter().map(Cell::fingerprint).collect();
+            let key = key_text(columns, key, |at| row.cells[at]);
+            ambiguous += u64::from(!expected.expect(key, &fingerprints));
+        })
+        .await?;
+    if ambiguous > 0 {
+        return Ok(Err(format!("has a key that {ambiguous} rows of the source share")));
+    }
+    let scanned = scan(table, &names, |batch| {
+        let arrays: Vec<Typed> = typed(batch, columns)?;
+        let mut fingerprints = Vec::with_capacity(arrays.len());
+        for row in 0..batch.num_rows() {
+            fingerprints.clear();
+            fingerprints.extend(arrays.iter().map(|array| array.cell(row).fingerprint()));
+            expected.compare(key_text(columns, key, |at| arrays[at].cell(row)), &fingerprints);
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(scanned.map(|()| expected.finish()))
+}
+
+/// The key of a row as findings may show it: integers as they are, anything else as a fingerprint.
+fn key_text<'c>(columns: &[SourceColumn], key: &[usize], cell: impl Fn(usize) -> Cell<'c>) -> String {
+    let parts = key.iter().map(|at| match (cell(*at), columns[*at].column_type) {
+        (Cell::Int(value), ColumnType::Integer | ColumnType::Bigint) => value.to_string(),
+        (Cell::Null, _) => "NULL".to_owned(),
+        (other, _) => format!("#{:016x}", other.fingerprint()),
+    });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_of_the_beer_lake_has_its_own_sql() {
+        let lake = Lake::beer();
+        assert_eq!(lake.name, DESCRIBED_LAKE);
+        for model in lake.silver.iter().chain(&lake.gold) {
+            let (_, sql) = SQL.iter().find(|(name, _)| *name == model.name).expect("a file");
+            for column in &model.key {
+                assert!(sql.contains(column.as_str()), "{}: {column}", model.name);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_show_integers_and_hide_texts() {
+        let column = |name: &str, column_type| SourceColumn { name: name.to_owned(), column_type };
+        let columns = [column("state", ColumnType::Text), column("review_year", ColumnType::Integer)];
+        let text = key_text(&columns, &[0, 1], |at| [Cell::Text("Pernambuco"), Cell::Int(2009)][at]);
+        assert!(text.starts_with('#') && text.ends_with("/2009") && !text.contains("Pernambuco"), "{text}");
+        assert_eq!(key_text(&columns, &[0, 1], |at| [Cell::Null, Cell::Int(2009)][at]), "NULL/2009");
+    }
+}

@@ -1,0 +1,216 @@
+//! What a raw object holds: how many records, and which changes they are.
+//!
+//! Reads the batch CSV and the DMS JSON of `raw/` with a reader of its own. A change is known by (generation, commit LSN, ordinal,
+//! operation, key); a record whose key cannot be read is counted as unidentified. Values other than the key are skipped.
+
+use std::collections::BTreeMap;
+
+use lakebed_contract::layout;
+use lakebed_contract::table::{ColumnType, TableContract};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::bronze::{Identities, identity};
+use super::cell::Cell;
+use super::raw_text::{CsvRecords, Gunzip, Watched, for_each_json, read_all};
+
+/// Largest JSON object the judge unpacks into memory; CSV is streamed.
+const JSON_BYTES_MAX: u64 = 2 << 30;
+
+/// What the judge counts in a raw object.
+#[derive(Debug, Default)]
+pub(super) struct RawContent {
+    /// Records, control records and malformed ones included.
+    pub(super) records: u64,
+    /// The changes among them; `None` when their keys cannot be read at all.
+    pub(super) identities: Option<Identities>,
+    /// Records that should be changes but show no key or position.
+    pub(super) unidentified: u64,
+}
+
+/// Reads the object `key`. The error says why its text cannot be read.
+pub(super) fn read(key: &str, bytes: &[u8], table: Option<&TableContract>) -> Result<RawContent, String> {
+    let csv = key.rsplit('/').next().is_some_and(|name| name.contains(".csv"));
+    let keys = table.and_then(readable_keys);
+    if csv { read_csv(key, bytes, keys.as_deref()) } else { read_json(bytes, keys.as_deref()) }
+}
+
+/// Key columns, when all have types that read the same from CSV, JSON and Parquet.
+fn readable_keys(table: &TableContract) -> Option<Vec<(String, ColumnType)>> {
+    table
+        .key_columns()
+        .map(|column| {
+            matches!(column.column_type, ColumnType::Integer | ColumnType::Bigint | ColumnType::Text)
+                .then(|| (column.name.clone(), column.column_type))
+        })
+        .collect()
+}
+
+fn read_csv(key: &str, bytes: &[u8], keys: Option<&[(String, ColumnType)]>) -> Result<RawContent, String> {
+    let mut counted = CsvRecords::default();
+    let mut content = RawContent::default();
+    {
+        let text = Watched::new(Gunzip::new(bytes), |part: &[u8]| counted.see(part));
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(text);
+        let headers = reader.byte_headers().map_err(|error| reason(&error))?.clone();
+        let at = keys.and_then(|keys| {
+            let place = |name: &str| headers.iter().position(|header| header == name.as_bytes());
+            keys.iter().map(|(name, column_type)| Some((place(name)?, *column_type))).collect::<Option<Vec<_>>>()
+        });
+        let generation = i64::from(layout::generation_of_raw_key(key));
+        let mut identities = Identities::default();
+        let mut record = csv::ByteRecord::new();
+        while reader.read_byte_record(&mut record).map_err(|error| reason(&error))? {
+            let Some(at) = &at else { continue };
+            let cells: Option<Vec<_>> = at
+                .iter()
+                .map(|(at, column_type)| key_cell(std::str::from_utf8(record.get(*at)?).ok()?, *column_type))
+                .collect();
+            match cells {
+                Some(cells) => _ = identities.insert(identity(generation, 0, 0, "load", &cells)),
+                None => content.unidentified += 1,
+            }
+        }
+        content.identities = at.is_some().then_some(identities);
+    }
+    content.records = counted.count().saturating_sub(1);
+    Ok(content)
+}
+
+/// The kind of a CSV error; its full text could quote the file.
+fn reason(error: &csv::Error) -> String {
+    match error.kind() {
+        csv::ErrorKind::Io(error) => error.kind().to_string(),
+        _ => "not CSV".to_owned(),
+    }
+}
+
+fn key_cell(text: &str, column_type: ColumnType) -> Option<Cell<'_>> {
+    match column_type {
+        ColumnType::Text => Some(Cell::Text(text)),
+        _ => text.parse().ok().map(Cell::Int),
+    }
+}
+
+#[derive(Deserialize)]
+struct Record {
+    #[serde(default)]
+    data: Option<BTreeMap<String, serde_json::Value>>,
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Metadata {
+    record_type: String,
+    operation: String,
+    #[serde(default)]
+    schema_name: String,
+    #[serde(default)]
+    stream_position: Option<String>,
+    #[serde(default)]
+    load_generation: Option<i64>,
+}
+
+fn read_json(bytes: &[u8], keys: Option<&[(String, ColumnType)]>) -> Result<RawContent, String> {
+    let text = read_all(Gunzip::new(bytes), JSON_BYTES_MAX).map_err(|error| error.kind().to_string())?;
+    let mut content = RawContent { identities: keys.map(|_| Identities::default()), ..RawContent::default() };
+    for_each_json::<&RawValue>(&text, |value| {
+        content.records += 1;
+        let (Some(keys), Some(identities)) = (keys, content.identities.as_mut()) else { return };
+        let record = value.and_then(|value| serde_json::from_str::<Record>(value.get()).ok());
+        let is_change = record
+            .as_ref()
+            .is_none_or(|record| record.metadata.record_type == "data" && !record.metadata.schema_name.is_empty());
+        if !is_change {
+            return;
+        }
+        match record.and_then(|record| identity_of(&record, keys)) {
+            Some(identity) => _ = identities.insert(identity),
+            None => content.unidentified += 1,
+        }
+    });
+    Ok(content)
+}
+
+fn identity_of(record: &Record, keys: &[(String, ColumnType)]) -> Option<u64> {
+    let data = record.data.as_ref()?;
+    let cells: Option<Vec<_>> = keys
+        .iter()
+        .map(|(name, column_type)| match (data.get(name)?, column_type) {
+            (serde_json::Value::String(text), ColumnType::Text) => Some(Cell::Text(text)),
+            (serde_json::Value::Number(number), ColumnType::Integer | ColumnType::Bigint) => {
+                number.as_i64().map(Cell::Int)
+            }
+            _ => None,
+        })
+        .collect();
+    let generation = record.metadata.load_generation.unwrap_or(1);
+    let (commit_lsn, ordinal) = match record.metadata.operation.as_str() {
+        "load" => (0, 0),
+        "insert" | "update" | "delete" => commit_and_ordinal(record.metadata.stream_position.as_deref()?)?,
+        _ => return None,
+    };
+    Some(identity(generation, commit_lsn, ordinal, &record.metadata.operation, &cells?))
+}
+
+/// `HHHHHHHH/HHHHHHHH.n.…`: the commit LSN as one number, and n.
+fn commit_and_ordinal(position: &str) -> Option<(i64, i64)> {
+    let mut parts = position.split('.');
+    let (high, low) = parts.next()?.split_once('/')?;
+    let commit = (i64::from_str_radix(high, 16).ok()? << 32) | i64::from_str_radix(low, 16).ok()?;
+    Some((commit, parts.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use lakebed_contract::lake::Lake;
+
+    use super::*;
+
+    fn brewery() -> TableContract {
+        Lake::beer().tables.into_iter().find(|table| table.name == "brewery").expect("brewery")
+    }
+
+    fn record(operation: &str, id: &str, position: &str) -> String {
+        format!(
+            r#"{{"data":{{"brewery_id":{id},"city":null}},"metadata":{{"record-type":"data","operation":"{operation}","schema-name":"dm_core","table-name":"brewery","stream-position":"{position}"}}}}"#
+        )
+    }
+
+    #[test]
+    fn json_changes_are_known_by_position_operation_and_key() {
+        let text = [
+            record("insert", "7", "00000002/7C0073F8.2.00000002/7C0073F0"),
+            record("insert", "7", "00000002/7C0073F8.2.00000002/7C0073F0"),
+            record("update", "7", "00000002/7C0073F8.3.00000002/7C0073F0"),
+            record("update", "7", "nowhere"),
+            record("update", "null", "00000002/7C0073F8.4.00000002/7C0073F0"),
+            r#"{"metadata":{"record-type":"control","operation":"create-table","schema-name":"dm_core"}}"#.to_owned(),
+            "broken".to_owned(),
+        ]
+        .join("\n");
+        let content = read("raw/brewery/x.json.gz", text.as_bytes(), Some(&brewery())).expect("text");
+        assert_eq!((content.records, content.unidentified), (7, 3));
+        let identities = content.identities.expect("keys are readable");
+        let commit = 0x2_7C00_73F8;
+        let expected =
+            [identity(1, commit, 2, "insert", &[Cell::Int(7)]), identity(1, commit, 3, "update", &[Cell::Int(7)])];
+        assert_eq!(identities, expected.into_iter().collect());
+    }
+
+    #[test]
+    fn csv_rows_are_loads_of_the_generation_in_the_key() {
+        let text = "brewery_name,brewery_id\n\"a\n\"\"b\",1\nc,\n";
+        let key = "raw/brewery/generation=3/brewery-full.csv.gz";
+        let content = read(key, text.as_bytes(), Some(&brewery())).expect("text");
+        assert_eq!((content.records, content.unidentified), (2, 1));
+        assert_eq!(
+            content.identities.expect("key"),
+            [identity(3, 0, 0, "load", &[Cell::Int(1)])].into_iter().collect()
+        );
+        let without_key = read(key, b"a,b\n1,2\n", Some(&brewery())).expect("text");
+        assert_eq!((without_key.records, without_key.identities), (1, None));
+        assert_eq!(read(key, b"", Some(&brewery())).expect("empty").records, 0);
+    }
+}

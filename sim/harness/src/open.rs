@@ -1,0 +1,109 @@
+//! A lake to look at: the stores over a finished run's directory, or those of a running `lakebed up`.
+
+use std::sync::Arc;
+
+use lakebed_contract::control::{ControlRecord, Status};
+use lakebed_contract::endpoints::Endpoints;
+use lakebed_contract::{Clock, EventSink, Lake, Seed};
+use lakebed_ingest::ControlTable;
+use lakebed_warehouse::QueryResult;
+
+use crate::backend::Stores;
+use crate::error::HarnessError;
+use crate::lake_folder::LakeFiles;
+use crate::run_dir::RunDir;
+use crate::wiring::{MaskSecret, PipelineParts, warehouse_context};
+
+/// An open lake.
+pub struct OpenLake {
+    stores: Option<Stores>,
+    parts: PipelineParts,
+}
+
+impl OpenLake {
+    /// Starts the stores over `run_dir`.
+    pub async fn stored(
+        files: &LakeFiles,
+        run_dir: &RunDir,
+        clock: Clock,
+        seed: Seed,
+        events: &EventSink,
+    ) -> Result<Self, HarnessError> {
+        let stores = Stores::start(run_dir.path(), 0, &clock, seed, events).await?;
+        let parts = parts(files, stores.endpoints.clone(), run_dir, clock)?;
+        Ok(Self { stores: Some(stores), parts })
+    }
+
+    /// Uses the stores that answer at `url`.
+    pub fn running(url: &str, files: &LakeFiles, run_dir: &RunDir, clock: Clock) -> Result<Self, HarnessError> {
+        let url = url.trim_end_matches('/');
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            let message = format!("failed to use endpoint `{url}`: expected http://HOST:PORT");
+            return Err(HarnessError::Input { message });
+        }
+        let mut endpoints = Endpoints::embedded(0);
+        endpoints.s3_url = url.to_owned();
+        endpoints.dynamodb_url = url.to_owned();
+        endpoints.kinesis_url = url.to_owned();
+        endpoints.catalog_url = format!("{url}/iceberg");
+        Ok(Self { stores: None, parts: parts(files, endpoints, run_dir, clock)? })
+    }
+
+    /// Read-only SQL over silver and gold.
+    pub async fn query(&self, sql: &str) -> Result<QueryResult, HarnessError> {
+        lakebed_warehouse::query(&warehouse_context(&self.parts), sql).await.map_err(HarnessError::query)
+    }
+
+    /// Control records, by key of the raw object.
+    pub async fn control_list(
+        &self,
+        table: Option<&str>,
+        status: Option<Status>,
+    ) -> Result<Vec<ControlRecord>, HarnessError> {
+        let mut records =
+            self.control().list(table, status).await.map_err(HarnessError::stage("list the control table"))?;
+        records.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(records)
+    }
+
+    /// One control record.
+    pub async fn control_get(&self, pk: &str) -> Result<Option<ControlRecord>, HarnessError> {
+        self.control().get(pk).await.map_err(HarnessError::stage("read the control table"))
+    }
+
+    /// Puts a FAILED or QUARANTINED record back to RECEIVED.
+    pub async fn control_retry(&self, pk: &str) -> Result<(), HarnessError> {
+        self.control().retry(pk).await.map_err(HarnessError::stage("retry the control record"))?;
+        Ok(())
+    }
+
+    fn control(&self) -> ControlTable {
+        ControlTable::new(&self.parts.endpoints, self.parts.clock.clone())
+    }
+
+    /// Stops the stores, if they are ours.
+    pub async fn close(self) -> Result<(), HarnessError> {
+        match self.stores {
+            Some(stores) => stores.shutdown().await,
+            None => Ok(()),
+        }
+    }
+}
+
+fn parts(
+    files: &LakeFiles,
+    endpoints: Endpoints,
+    run_dir: &RunDir,
+    clock: Clock,
+) -> Result<PipelineParts, HarnessError> {
+    Ok(PipelineParts {
+        lake: Arc::new(Lake::from_files(files)?),
+        endpoints,
+        // Reading needs no key; a token cannot be made from this one that would join with the lake's.
+        mask: MaskSecret::for_generated_data(Seed(0)),
+        clock,
+        seed: Seed(0),
+        events: EventSink::default(),
+        scratch: run_dir.scratch()?,
+    })
+}

@@ -1,0 +1,119 @@
+//! `lakebed up`: the stores, and unless told otherwise the whole path, staying up until somebody ends it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lakebed_contract::{Clock, EventSink, Seed, Stage};
+
+use crate::backend::Stores;
+use crate::demo::{DemoOptions, Run};
+use crate::error::HarnessError;
+use crate::run_dir::RunDir;
+use crate::tally::timed;
+
+/// How often silver and gold are refreshed while the whole path is up.
+pub const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
+
+/// What `up` starts.
+#[derive(Clone, Debug)]
+pub struct UpOptions {
+    /// TCP port of the stores; 0 for any.
+    pub port: u16,
+    /// Only the stores, without Postgres and flow.
+    pub stores_only: bool,
+    /// Source and lake, for the whole path.
+    pub demo: DemoOptions,
+}
+
+/// Something that is up; end it with [`Up::stop`].
+pub struct Up {
+    running: Running,
+    clock: Clock,
+    events: EventSink,
+}
+
+enum Running {
+    Stores(Box<Stores>),
+    Path(Box<(Run, lakebed_flow::dms::DmsHandle)>),
+}
+
+/// What a user exports to reach what is up.
+#[derive(Clone, Debug)]
+pub struct Exports {
+    /// `NAME=value` pairs.
+    pub variables: Vec<(String, String)>,
+    /// Folder with the data.
+    pub state_dir: PathBuf,
+}
+
+impl Up {
+    /// Starts.
+    pub async fn start(
+        options: UpOptions,
+        run_dir: &RunDir,
+        clock: Clock,
+        events: EventSink,
+    ) -> Result<Self, HarnessError> {
+        let running = if options.stores_only {
+            let stores = Stores::start(run_dir.path(), options.port, &clock, options.demo.seed, &events).await?;
+            Running::Stores(Box::new(stores))
+        } else {
+            let mut run = Run::start_on(&options.demo, run_dir, options.port, &clock, &events).await?;
+            let dms = timed(Stage::Dms, "copy the source", &clock, &events, run.copy()).await?;
+            Running::Path(Box::new((run, dms)))
+        };
+        Ok(Self { running, clock, events })
+    }
+
+    /// What to export.
+    pub fn exports(&self, run_dir: &RunDir) -> Exports {
+        let stores = match &self.running {
+            Running::Stores(stores) => stores.as_ref(),
+            Running::Path(path) => &path.0.stores,
+        };
+        let url = format!("http://127.0.0.1:{}", stores.port());
+        let mut variables = vec![
+            ("AWS_ENDPOINT_URL".to_owned(), url.clone()),
+            ("AWS_REGION".to_owned(), stores.endpoints.region.clone()),
+            ("AWS_DEFAULT_REGION".to_owned(), stores.endpoints.region.clone()),
+            ("AWS_ACCESS_KEY_ID".to_owned(), stores.endpoints.access_key_id.clone()),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), stores.endpoints.secret_access_key.expose().clone()),
+            ("LAKEBED_CATALOG_URI".to_owned(), stores.endpoints.catalog_url.clone()),
+        ];
+        if let Running::Path(path) = &self.running {
+            let postgres = path.0.postgres.endpoint();
+            variables.push(("PGHOST".to_owned(), postgres.host));
+            variables.push(("PGPORT".to_owned(), postgres.port.to_string()));
+            variables.push(("PGUSER".to_owned(), postgres.user));
+            variables.push(("PGDATABASE".to_owned(), postgres.database));
+        }
+        Exports { variables, state_dir: run_dir.path().to_owned() }
+    }
+
+    /// Keeps silver and gold fresh; returns only on an error. Cancel by dropping the future.
+    pub async fn serve(&self) -> Result<(), HarnessError> {
+        let mut round = 0u64;
+        loop {
+            self.clock.sleep(REFRESH_INTERVAL).await;
+            let Running::Path(path) = &self.running else { continue };
+            let (run, dms) = path.as_ref();
+            round += 1;
+            run.follow_to_end(dms).await?;
+            timed(Stage::Bronze, "settle", &self.clock, &self.events, run.settle()).await?;
+            let name = format!("scheduled-{}-{round}", Seed(round).unique("up", &self.clock).0);
+            run.flow.refresh(&name).await?;
+        }
+    }
+
+    /// Stops everything in order.
+    pub async fn stop(self) -> Result<(), HarnessError> {
+        match self.running {
+            Running::Stores(stores) => stores.shutdown().await,
+            Running::Path(path) => {
+                let (run, dms) = *path;
+                dms.stop().await.map_err(HarnessError::stage("stop the DMS task"))?;
+                run.stop().await
+            }
+        }
+    }
+}

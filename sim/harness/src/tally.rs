@@ -1,0 +1,131 @@
+//! Counts a run: rows per stage and table, time per stage, peak memory. Made of [`RunEvent`]s only.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lakebed_contract::event::Outcome;
+use lakebed_contract::{EventSink, RunEvent, Stage};
+use serde::Serialize;
+
+/// What a run did, as `--json` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunSummary {
+    /// `pass` or `fail`.
+    pub verdict: String,
+    /// Seed.
+    pub seed: u64,
+    /// Scale.
+    pub scale: f64,
+    /// Backend.
+    pub backend: String,
+    /// `I1` … `I10`.
+    pub invariants: BTreeMap<String, Outcome>,
+    /// Why each invariant got its word.
+    pub findings: BTreeMap<String, String>,
+    /// Rows by stage and table.
+    pub rows: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Milliseconds by stage; stages overlap, so they do not add up to `total_ms`.
+    pub timings_ms: BTreeMap<String, u64>,
+    /// Milliseconds from start to verdict.
+    pub total_ms: u64,
+    /// Highest resident memory of this process and of any worker, bytes; 0 where the system does not tell.
+    pub peak_rss_bytes: u64,
+    /// Best beers of the run: name, reviews, rating.
+    pub top_beers: Vec<TopBeer>,
+    /// Where the lake lies, when it was kept.
+    pub lake: Option<String>,
+}
+
+/// One line of the closing table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TopBeer {
+    /// Beer.
+    pub beer_name: String,
+    /// Style.
+    pub beer_style: String,
+    /// Reviews over all months.
+    pub total_reviews: String,
+    /// Exact decimal.
+    pub avg_rating: String,
+}
+
+/// Adds up a run's events.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    inner: Arc<Mutex<Counts>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    rows: BTreeMap<String, BTreeMap<String, u64>>,
+    timings_ms: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// A sink that counts and passes on.
+    pub fn sink(&self, next: EventSink) -> EventSink {
+        let inner = Arc::clone(&self.inner);
+        EventSink::new(move |event| {
+            if let RunEvent::StageFinished { stage, elapsed, .. } = &event {
+                let mut counts = inner.lock().unwrap_or_else(PoisonError::into_inner);
+                let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+                *counts.timings_ms.entry(stage.as_str().to_owned()).or_default() += elapsed_ms;
+            }
+            next.emit(event);
+        })
+    }
+
+    /// Sets the rows of a stage.
+    pub fn set_rows(&self, stage: Stage, rows: BTreeMap<String, u64>) {
+        let mut counts = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.rows.insert(stage.as_str().to_owned(), rows);
+    }
+
+    /// Rows by stage and table so far.
+    pub fn rows(&self) -> BTreeMap<String, BTreeMap<String, u64>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).rows.clone()
+    }
+
+    /// Milliseconds by stage so far.
+    pub fn timings_ms(&self) -> BTreeMap<String, u64> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).timings_ms.clone()
+    }
+}
+
+/// Times one piece of a stage's work and says so.
+pub async fn timed<T, E>(
+    stage: Stage,
+    detail: &str,
+    clock: &lakebed_contract::Clock,
+    events: &EventSink,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let started = clock.monotonic();
+    events.emit(RunEvent::StageStarted { stage, detail: detail.to_owned() });
+    let result = work.await?;
+    let elapsed = clock.monotonic() - started;
+    events.emit(RunEvent::StageFinished { stage, detail: detail.to_owned(), elapsed });
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn times_add_up_by_stage_and_events_pass_on() {
+        let tally = Tally::default();
+        let seen = Arc::new(Mutex::new(0));
+        let sink = tally.sink(EventSink::new({
+            let seen = Arc::clone(&seen);
+            move |_| *seen.lock().unwrap() += 1
+        }));
+        for ms in [30, 12] {
+            let elapsed = Duration::from_millis(ms);
+            sink.emit(RunEvent::StageFinished { stage: Stage::Gold, detail: String::new(), elapsed });
+        }
+        assert_eq!(tally.timings_ms()["gold"], 42);
+        assert_eq!(*seen.lock().unwrap(), 2);
+    }
+}

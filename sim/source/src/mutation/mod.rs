@@ -1,0 +1,105 @@
+//! Changes to loaded beer data: a seeded run of transactions, from plain updates to the cases that break pipelines.
+//!
+//! The script (`script`, `cases`) is drawn from the seed and from what is live (`live`), so the same seed on the same data
+//! gives the same statements in the same order. Here they are executed: one round trip per transaction, a second
+//! connection for transactions that overlap. Rows changed are compared with rows meant to be changed.
+
+mod cases;
+mod live;
+pub(crate) mod script;
+mod statement;
+
+use std::collections::BTreeMap;
+
+use lakebed_contract::endpoints::PostgresEndpoint;
+use lakebed_contract::{EventSink, Seed, Stage};
+use serde::{Deserialize, Serialize};
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+use crate::connect::connect;
+use crate::error::SourceError;
+use crate::truth::SourceTruth;
+
+use script::{Connection, Script, Step};
+
+/// From this many changes on, each of the nasty cases occurs at least once.
+pub(crate) const CHANGES_WITH_EVERY_CASE: u64 = 100;
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MutationPlan {
+    /// Same seed on the same data: same changes in the same order.
+    pub seed: Seed,
+    /// Committed row changes.
+    pub changes: u64,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MutationReport {
+    /// Committed row changes by table and kind (`insert`, `update`, `delete`).
+    pub changes: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Transactions committed.
+    pub committed: u64,
+    /// Transactions rolled back.
+    pub rolled_back: u64,
+    /// How often each nasty case occurred.
+    pub cases: BTreeMap<String, u64>,
+}
+
+impl MutationReport {
+    /// Committed row changes in all.
+    pub fn total(&self) -> u64 {
+        self.changes.values().flat_map(BTreeMap::values).sum()
+    }
+
+    fn of_table(&self, table: &str) -> u64 {
+        self.changes.get(table).map_or(0, |kinds| kinds.values().sum())
+    }
+}
+
+/// Changes the loaded tables by `plan`. New keys and planted values are added to `truth`. Nobody else may write meanwhile.
+pub async fn mutate(
+    endpoint: &PostgresEndpoint,
+    plan: MutationPlan,
+    truth: &mut SourceTruth,
+    events: &EventSink,
+) -> Result<MutationReport, SourceError> {
+    let (first, second) = (connect(endpoint).await?, connect(endpoint).await?);
+    let live = live::read(&first, truth).await?;
+    let mut script = Script::new(plan, live);
+    let mut emitted: BTreeMap<String, u64> = BTreeMap::new();
+    while let Some(steps) = script.next_unit(truth) {
+        for step in steps {
+            let client = match step.connection {
+                Connection::First => &first,
+                Connection::Second => &second,
+            };
+            execute(client, &step).await?;
+        }
+        for table in script.report.changes.keys() {
+            let (done, told) = (script.report.of_table(table), emitted.entry(table.clone()).or_default());
+            if done > *told {
+                events.progress(Stage::Source, table, done - *told, 0);
+                *told = done;
+            }
+        }
+    }
+    Ok(script.report)
+}
+
+async fn execute(client: &Client, step: &Step) -> Result<(), SourceError> {
+    let answers =
+        client.simple_query(&step.sql).await.map_err(SourceError::database("execute a transaction of the mutation"))?;
+    let actual = answers
+        .iter()
+        .map(|answer| match answer {
+            SimpleQueryMessage::CommandComplete(rows) => *rows,
+            _ => 0,
+        })
+        .sum();
+    if actual != step.rows {
+        return Err(SourceError::Drift { expected: step.rows, actual });
+    }
+    Ok(())
+}
