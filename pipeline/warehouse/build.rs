@@ -4,8 +4,6 @@
 //! Promises a readable refusal when the library is nowhere to be found. Does nothing with the feature `bundled-duckdb`
 //! (the library is then inside the binary) or when libduckdb-sys downloads it (`DUCKDB_DOWNLOAD_LIB=1`; it copies itself).
 
-#![expect(clippy::print_stdout, reason = "printing is how a build script talks to cargo")]
-
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 

@@ -4,7 +4,8 @@
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
-    let origin = if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("macos") { "@loader_path" } else { "$ORIGIN" };
+    let origin =
+        if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("macos") { "@loader_path" } else { "$ORIGIN" };
     for folder in [origin.to_owned(), format!("{origin}/deps")] {
         println!("cargo:rustc-link-arg-bins=-Wl,-rpath,{folder}");
     }

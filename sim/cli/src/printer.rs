@@ -131,7 +131,9 @@ pub(crate) fn table(header: &[String], rows: &[Vec<String>]) -> String {
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let numeric: Vec<bool> = (0..header.len())
-        .map(|at| !rows.is_empty() && rows.iter().all(|row| row[at].replace([',', '.', '-'], "").parse::<u64>().is_ok()))
+        .map(|at| {
+            !rows.is_empty() && rows.iter().all(|row| row[at].replace([',', '.', '-'], "").parse::<u64>().is_ok())
+        })
         .collect();
     let mut text = String::new();
     for row in [header].into_iter().chain(rows.iter().map(Vec::as_slice)) {

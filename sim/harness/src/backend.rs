@@ -12,9 +12,10 @@ use aws_sdk_s3::types::{
 };
 use lakebed_cloud::{Cloud, CloudConfig};
 use lakebed_contract::endpoints::Endpoints;
-use lakebed_contract::{Clock, EventSink, HandlerRegistry, Lake, Seed, layout};
+use lakebed_contract::{Clock, EventSink, HandlerRegistry, Lake, Seed, Stage, layout};
 use lakebed_flow::{
-    EcsConfig, NotificationHandle, Pipe, PipeConfig, PipeHandle, StepFunctions, StepFunctionsConfig, start_notifications,
+    EcsConfig, NotificationHandle, Pipe, PipeConfig, PipeHandle, StepFunctions, StepFunctionsConfig,
+    start_notifications,
 };
 use lakebed_ingest::ControlTable;
 use serde_json::Value;
@@ -23,6 +24,7 @@ use tokio::sync::mpsc;
 use crate::error::HarnessError;
 use crate::lake_folder::LakeFiles;
 use crate::run_dir::RunDir;
+use crate::tally::timed;
 use crate::wiring::{MaskSecret, PipelineParts, pipeline_registry};
 use crate::worker::WorkerOrder;
 
@@ -108,9 +110,7 @@ pub async fn create_resources(endpoints: &Endpoints, clock: &Clock) -> Result<()
         ))
         .events(Event::from("s3:ObjectCreated:*"))
         .filter(
-            NotificationConfigurationFilter::builder()
-                .key(S3KeyFilter::builder().filter_rules(prefix).build())
-                .build(),
+            NotificationConfigurationFilter::builder().key(S3KeyFilter::builder().filter_rules(prefix).build()).build(),
         )
         .build()
         .map_err(HarnessError::stage("describe the bucket notification"))?;
@@ -213,15 +213,22 @@ impl Flow {
     /// Runs the silver and then the gold state machine once, each to its end.
     pub async fn refresh(&self, round: &str) -> Result<(), HarnessError> {
         let lake = &self.parts.lake;
-        let names = |models: &[lakebed_contract::lake::Model]| models.iter().map(|m| m.name.clone()).collect::<Vec<_>>();
+        let names =
+            |models: &[lakebed_contract::lake::Model]| models.iter().map(|m| m.name.clone()).collect::<Vec<_>>();
         let tables: Vec<_> = lake.tables.iter().map(|table| table.name.clone()).collect();
         let processing = serde_json::json!({ "tables": tables, "models": names(&lake.silver) });
-        self.machines
-            .run(PROCESSING, &format!("silver-{round}"), processing)
-            .await
-            .map_err(HarnessError::stage("bring bronze to silver"))?;
-        self.machines
-            .run(ANALYTICS, &format!("gold-{round}"), serde_json::json!({ "models": names(&lake.gold) }))
+        let analytics = serde_json::json!({ "models": names(&lake.gold) });
+        let (clock, events) = (&self.parts.clock, &self.parts.events);
+        timed(
+            Stage::Silver,
+            round,
+            clock,
+            events,
+            self.machines.run(PROCESSING, &format!("silver-{round}"), processing),
+        )
+        .await
+        .map_err(HarnessError::stage("bring bronze to silver"))?;
+        timed(Stage::Gold, round, clock, events, self.machines.run(ANALYTICS, &format!("gold-{round}"), analytics))
             .await
             .map_err(HarnessError::stage("bring silver to gold"))?;
         Ok(())

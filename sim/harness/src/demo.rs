@@ -17,7 +17,7 @@ use lakebed_contract::endpoints::PostgresEndpoint;
 use lakebed_contract::{Clock, EventSink, Lake, Lsn, RunEvent, Seed, Stage, layout};
 use lakebed_flow::dms::{DmsConfig, DmsHandle, DmsSettings, DmsTask};
 use lakebed_flow::{Firehose, FirehoseConfig, FirehoseHandle, FirehoseReport};
-use lakebed_source::{MutationPlan, PostgresConfig, PostgresServer, SourceTruth};
+use lakebed_source::{MutationPlan, MutationReport, PostgresConfig, PostgresServer, SourceTruth};
 
 use crate::backend::{Flow, FlowConfig, Stores, create_stream, s3_client};
 use crate::error::HarnessError;
@@ -212,43 +212,26 @@ impl Run {
         let changes = (rows_at_start as f64 * MUTATION_SHARE).ceil() as u64;
 
         let task = DmsTask::prepare(self.dms_config()).await.map_err(HarnessError::stage("prepare the DMS task"))?;
-        let snapshot = task.snapshot_name().unwrap_or_default().to_owned();
-        let plan = MutationPlan { seed: self.seed, changes };
-        // The mutation run writes while the snapshot is still being copied: load and CDC overlap.
-        let mutation = timed(Stage::Source, "mutate", &clock, &events, async {
-            lakebed_source::mutate(&endpoint, plan, &mut self.truth, &events)
-                .await
-                .map_err(HarnessError::stage("change the source"))
-        });
-        let s3 = s3_client(&self.stores.endpoints);
-        let lake = Arc::clone(&self.lake);
-        let copy = async {
-            let exported = timed(Stage::Batch, "export", &clock, &events, async {
-                let mut exported = BTreeMap::new();
-                for table in lake.batch_tables() {
-                    let report = lakebed_source::export_table(&endpoint, &snapshot, table, 1, &s3, &events)
-                        .await
-                        .map_err(HarnessError::stage("export the batch tables"))?;
-                    exported.insert(table.name.clone(), report.rows);
-                }
-                Ok::<_, HarnessError>(exported)
-            })
-            .await?;
-            let (loaded, dms) = timed(Stage::Dms, "full load", &clock, &events, start_dms(task, &lake)).await?;
-            Ok::<_, HarnessError>((exported, loaded, dms))
+        // The first half of the changes falls on the copy, so that load and change capture overlap; the second half falls on
+        // the first round of silver and gold, so that the next round merges into tables that have rows.
+        let ((exported, loaded, dms), first) = {
+            let copy = copy_tables(&self.stores, &self.lake, &endpoint, task, &clock, &events);
+            let change =
+                change_source(&endpoint, &mut self.truth, self.seed.child("during-copy"), changes / 2, &clock, &events);
+            tokio::try_join!(copy, change)?
         };
-        let first_round = async {
-            let copied = copy.await?;
-            let drained = timed(Stage::Firehose, "drain the load", &clock, &events, async {
-                self.firehose.drain().await.map_err(HarnessError::stage("drain Firehose"))
-            });
-            drained.await?;
-            timed(Stage::Bronze, "settle the load", &clock, &events, settle_raw(&self.flow, &clock)).await?;
-            self.flow.refresh("after-load").await?;
-            Ok::<_, HarnessError>(copied)
+        timed(Stage::Firehose, "drain the load", &clock, &events, async {
+            self.firehose.drain().await.map_err(HarnessError::stage("drain Firehose"))
+        })
+        .await?;
+        timed(Stage::Bronze, "settle the load", &clock, &events, settle_raw(&self.flow, &clock)).await?;
+        let second = {
+            let rest = changes - changes / 2;
+            let change =
+                change_source(&endpoint, &mut self.truth, self.seed.child("during-silver"), rest, &clock, &events);
+            let (second, ()) = tokio::try_join!(change, self.flow.refresh("after-load"))?;
+            second
         };
-        let (report, copied) = tokio::try_join!(mutation, first_round)?;
-        let (exported, loaded, dms) = copied;
         let delivered = self.follow_to_end(&dms).await?.delivered;
         let raw = timed(Stage::Bronze, "settle the changes", &clock, &events, settle_raw(&self.flow, &clock)).await?;
         self.flow.refresh("after-changes").await?;
@@ -258,7 +241,7 @@ impl Run {
             *carried.entry(table).or_default() += rows;
         }
         dms.stop().await.map_err(HarnessError::stage("stop the DMS task"))?;
-        events.log(format!("mutation run: {report:?}"));
+        events.log(format!("changes: {} rows during the copy, {} during silver", first.total(), second.total()));
         tally.set_rows(Stage::Source, live_rows(&endpoint, &self.lake).await?);
         tally.set_rows(Stage::Dms, carried);
         tally.set_rows(Stage::Batch, exported);
@@ -270,14 +253,8 @@ impl Run {
     /// The initial load alone, without a mutation run; change capture goes on.
     pub async fn copy(&mut self) -> Result<DmsHandle, HarnessError> {
         let task = DmsTask::prepare(self.dms_config()).await.map_err(HarnessError::stage("prepare the DMS task"))?;
-        let snapshot = task.snapshot_name().unwrap_or_default().to_owned();
-        let s3 = s3_client(&self.stores.endpoints);
-        for table in self.lake.batch_tables() {
-            lakebed_source::export_table(&self.postgres.endpoint(), &snapshot, table, 1, &s3, &self.events)
-                .await
-                .map_err(HarnessError::stage("export the batch tables"))?;
-        }
-        let (_, dms) = start_dms(task, &self.lake).await?;
+        let endpoint = self.postgres.endpoint();
+        let (_, _, dms) = copy_tables(&self.stores, &self.lake, &endpoint, task, &self.clock, &self.events).await?;
         Ok(dms)
     }
 
@@ -377,6 +354,50 @@ impl Run {
     }
 }
 
+type Copied = (BTreeMap<String, u64>, BTreeMap<String, u64>, DmsHandle);
+
+/// Batch export and full load inside the slot's snapshot, then change capture: rows exported, rows loaded, the running task.
+async fn copy_tables(
+    stores: &Stores,
+    lake: &Lake,
+    endpoint: &PostgresEndpoint,
+    task: DmsTask,
+    clock: &Clock,
+    events: &EventSink,
+) -> Result<Copied, HarnessError> {
+    let snapshot = task.snapshot_name().unwrap_or_default().to_owned();
+    let s3 = s3_client(&stores.endpoints);
+    let exported = timed(Stage::Batch, "export", clock, events, async {
+        let mut exported = BTreeMap::new();
+        for table in lake.batch_tables() {
+            let report = lakebed_source::export_table(endpoint, &snapshot, table, 1, &s3, events)
+                .await
+                .map_err(HarnessError::stage("export the batch tables"))?;
+            exported.insert(table.name.clone(), report.rows);
+        }
+        Ok::<_, HarnessError>(exported)
+    })
+    .await?;
+    let (loaded, dms) = start_dms(task, lake).await?;
+    Ok((exported, loaded, dms))
+}
+
+/// One stretch of the mutation run.
+async fn change_source(
+    endpoint: &PostgresEndpoint,
+    truth: &mut SourceTruth,
+    seed: Seed,
+    changes: u64,
+    clock: &Clock,
+    events: &EventSink,
+) -> Result<MutationReport, HarnessError> {
+    let plan = MutationPlan { seed, changes };
+    timed(Stage::Source, "change", clock, events, async {
+        lakebed_source::mutate(endpoint, plan, truth, events).await.map_err(HarnessError::stage("change the source"))
+    })
+    .await
+}
+
 /// The best beers over all months with enough reviews to mean something.
 pub async fn top_beers(context: &lakebed_warehouse::WarehouseContext) -> Result<Vec<TopBeer>, HarnessError> {
     const SQL: &str = include_str!("top_beers.sql");
@@ -391,12 +412,7 @@ pub async fn top_beers(context: &lakebed_warehouse::WarehouseContext) -> Result<
     Ok(result.rows.iter().map(to_beer).collect())
 }
 
-fn start_firehose(
-    flow: &Flow,
-    clock: &Clock,
-    seed: Seed,
-    events: &EventSink,
-) -> Result<FirehoseHandle, HarnessError> {
+fn start_firehose(flow: &Flow, clock: &Clock, seed: Seed, events: &EventSink) -> Result<FirehoseHandle, HarnessError> {
     Firehose::start(FirehoseConfig {
         name: layout::FIREHOSE_STREAM.to_owned(),
         kinesis_stream: layout::KINESIS_STREAM.to_owned(),

@@ -151,7 +151,10 @@ fn plan(options: &IngestOptions, lake: &Lake) -> Result<Vec<Upload>, HarnessErro
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let (stem, is_csv) = (name.trim_end_matches(".gz"), name.trim_end_matches(".gz").ends_with(".csv"));
         if !is_csv && !stem.ends_with(".json") {
-            return Err(input(format!("failed to ingest `{}`: expected .csv, .csv.gz, .json or .json.gz", path.display())));
+            return Err(input(format!(
+                "failed to ingest `{}`: expected .csv, .csv.gz, .json or .json.gz",
+                path.display()
+            )));
         }
         let head = read_head(path)?;
         let mapping = if is_csv { choose_mapping(options, lake, table, path, &head)? } else { None };
@@ -206,7 +209,8 @@ fn choose_mapping(
         Some((name.to_owned(), text.clone()))
     });
     let checked = |name: String, text: String| {
-        let mapping = Mapping::parse(&text).map_err(|error| input(format!("failed to use mapping `{name}`: {error}")))?;
+        let mapping =
+            Mapping::parse(&text).map_err(|error| input(format!("failed to use mapping `{name}`: {error}")))?;
         mapping.check(lake).map_err(|error| input(format!("failed to use mapping `{name}`: {error}")))?;
         if mapping.table_names().all(|mapped| mapped != table.name) {
             return Err(input(format!("failed to use mapping `{name}`: it does not fill table `{}`", table.name)));
@@ -257,9 +261,7 @@ async fn upload_all(stores: &Stores, uploads: &[Upload]) -> Result<Vec<String>, 
     let s3 = s3_client(&stores.endpoints);
     let mut keys = Vec::new();
     for upload in uploads {
-        let body = ByteStream::from_path(&upload.path)
-            .await
-            .map_err(HarnessError::stage("read an input file"))?;
+        let body = ByteStream::from_path(&upload.path).await.map_err(HarnessError::stage("read an input file"))?;
         let mut request = s3.put_object().bucket(layout::STAGE_BUCKET).key(&upload.key).body(body);
         if let Some((_, text)) = &upload.mapping {
             request = request.metadata(layout::MAPPING_METADATA_KEY, data_encoding::BASE64.encode(text.as_bytes()));

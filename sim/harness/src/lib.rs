@@ -9,16 +9,16 @@ pub mod lake_folder;
 pub mod run_dir;
 
 pub mod backend;
-pub mod worker;
-pub mod wiring;
 pub mod quiesce;
+pub mod wiring;
+pub mod worker;
 
-pub mod tally;
 pub mod demo;
 pub mod file_ingest;
-pub mod serve;
-pub mod open;
 pub mod generate;
+pub mod open;
+pub mod serve;
+pub mod tally;
 
 pub mod judge;
 

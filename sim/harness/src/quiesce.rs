@@ -32,10 +32,7 @@ pub struct RawLayer {
 impl RawLayer {
     fn settled(&self) -> bool {
         self.unseen.is_empty()
-            && self
-                .records
-                .iter()
-                .all(|r| matches!(r.status, Status::BronzeDone | Status::Done | Status::Quarantined))
+            && self.records.iter().all(|r| matches!(r.status, Status::BronzeDone | Status::Done | Status::Quarantined))
     }
 
     fn describe(&self) -> String {
@@ -61,7 +58,8 @@ pub async fn look(flow: &Flow) -> Result<RawLayer, HarnessError> {
         .collect();
     let mut raw = RawLayer::default();
     let s3 = s3_client(&flow.parts.endpoints);
-    let mut pages = s3.list_objects_v2().bucket(layout::STAGE_BUCKET).prefix(layout::RAW_PREFIX).into_paginator().send();
+    let mut pages =
+        s3.list_objects_v2().bucket(layout::STAGE_BUCKET).prefix(layout::RAW_PREFIX).into_paginator().send();
     while let Some(page) = pages.next().await {
         let page = page.map_err(HarnessError::stage("list raw objects"))?;
         for object in page.contents() {

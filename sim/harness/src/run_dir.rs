@@ -54,7 +54,8 @@ impl RunDir {
     /// An existing state directory.
     pub fn existing(path: &Path) -> Result<Self, HarnessError> {
         if !path.join(MARKER).is_file() {
-            let message = format!("failed to open state directory `{}`: lakebed has not written one there", path.display());
+            let message =
+                format!("failed to open state directory `{}`: lakebed has not written one there", path.display());
             return Err(HarnessError::Input { message });
         }
         Self::keep(path)

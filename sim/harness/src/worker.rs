@@ -59,8 +59,7 @@ pub async fn run(order: &[u8]) -> Result<Value, HandlerError> {
     let handler = registry
         .get(&order.handler)
         .ok_or_else(|| HandlerError::permanent("Worker.UnknownTask", format!("no handler `{}`", order.handler)))?;
-    let invocation =
-        Invocation { request_id: format!("ecs-{}", std::process::id()), memory_mib: TASK_MEMORY_MIB };
+    let invocation = Invocation { request_id: format!("ecs-{}", std::process::id()), memory_mib: TASK_MEMORY_MIB };
     let mut answer = handler.invoke(&invocation, order.input).await?;
     if let (Value::Object(members), Some(peak)) = (&mut answer, peak_rss_bytes()) {
         members.insert("peak_rss_bytes".to_owned(), peak.into());

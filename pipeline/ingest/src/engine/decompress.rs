@@ -77,7 +77,8 @@ fn next_member<R: BufRead>(mut rest: R) -> io::Result<Option<R>> {
     match rest.fill_buf()?.first() {
         None => return Ok(None),
         Some(0) => {}
-        Some(_) => return Ok(Some(rest)),
+        Some(byte) if *byte == MAGIC[0] => return Ok(Some(rest)),
+        Some(_) => return Err(io::Error::new(io::ErrorKind::InvalidData, "bytes after the last member")),
     }
     loop {
         let padding = rest.fill_buf()?;

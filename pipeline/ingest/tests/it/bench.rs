@@ -2,13 +2,15 @@
 
 use std::fmt::Write;
 use std::io::Write as _;
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use lakebed_contract::{Lake, TableContract};
+use lakebed_contract::{Lake, TableContract, Timestamp};
 use lakebed_ingest::engine::{CsvFormat, EngineError, Format, Job, LITE_BATCH_ROWS, Outcome, ingest};
 use lakebed_mask::{MaskKey, Masker};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -97,17 +99,29 @@ pub(crate) fn rows(parquet: &[u8], columns: &[&str]) -> String {
     let mut shown = String::new();
     for batch in batches(parquet) {
         let options = FormatOptions::default().with_null("∅");
-        let formatters: Vec<_> = columns
+        let columns: Vec<_> = columns
             .iter()
             .map(|name| batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}")))
-            .map(|column| ArrayFormatter::try_new(column, &options).expect("shown"))
+            .map(showable)
             .collect();
+        let formatters: Vec<_> =
+            columns.iter().map(|column| ArrayFormatter::try_new(column, &options).expect("shown")).collect();
         for row in 0..batch.num_rows() {
             let cells: Vec<_> = formatters.iter().map(|formatter| formatter.value(row).to_string()).collect();
             writeln!(shown, "{}", cells.join("|")).expect("into memory");
         }
     }
     shown
+}
+
+/// Instants as text, because Arrow's formatter knows no `UTC` without a time zone database; the rest as it is.
+fn showable(column: &ArrayRef) -> ArrayRef {
+    match column.as_primitive_opt::<TimestampMicrosecondType>() {
+        Some(instants) => Arc::new(
+            instants.iter().map(|at| at.map(|micros| Timestamp(micros).to_string())).collect::<StringArray>(),
+        ),
+        None => Arc::clone(column),
+    }
 }
 
 /// `row:rule` of each quarantined record.
@@ -120,14 +134,14 @@ pub(crate) fn rules(run: &Run) -> String {
 pub(crate) fn all_text(parquet: &[u8]) -> String {
     let mut text = String::new();
     for batch in batches(parquet) {
-        for column in batch.columns() {
+        for column in batch.columns().iter().map(showable) {
             if let Some(column) = column.as_string_opt::<i32>() {
                 column.iter().flatten().for_each(|value| {
                     text.push_str(value);
                     text.push('\n');
                 });
             } else {
-                let formatter = ArrayFormatter::try_new(column, &FormatOptions::default()).expect("shown");
+                let formatter = ArrayFormatter::try_new(&column, &FormatOptions::default()).expect("shown");
                 (0..column.len()).for_each(|row| writeln!(text, "{}", formatter.value(row)).expect("into memory"));
             }
         }

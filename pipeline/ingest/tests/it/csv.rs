@@ -50,7 +50,7 @@ fn rows_count_as_the_load_of_their_generation() {
         &run.bronze,
         &["_operation", "_generation", "_commit_lsn", "_ordinal", "_commit_timestamp", "_old_brewery_id"],
     );
-    assert_eq!(shown, "load|2|0|0|1970-01-01T00:00:01Z|∅\n");
+    assert_eq!(shown, "load|2|0|0|1970-01-01T00:00:01.000000Z|∅\n");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn values_of_every_type_are_exact() {
     let columns: Vec<&str> = header.split(',').collect();
     assert_eq!(
         rows(&run.bronze, &columns),
-        "9007199254740993|-5|12345678.90|2.5|true||2018-01-02|2010-11-01T00:02:00.100Z\n"
+        "9007199254740993|-5|12345678.90|2.5|true||2018-01-02|2010-11-01T00:02:00.100000Z\n"
     );
     for (bad, rule) in [
         ("1.5,,,,,,,", "type"),

@@ -22,7 +22,7 @@ fn the_shipped_sample_fills_all_four_tables() {
     assert_eq!((review.outcome.rows_in, review.outcome.rows_good, review.outcome.rows_bad), (40, 37, 3));
     assert_eq!(rules(&review), "13:type 22:null 31:field-count");
     let first = rows(&review.bronze, &["review_id", "beer_id", "review_overall", "review_time", "comment", "_absent"]);
-    assert_eq!(first.lines().next(), Some("1|80006|4.0|2009-01-27T23:03:37Z|∅|∅"));
+    assert_eq!(first.lines().next(), Some("1|80006|4.0|2009-01-27T23:03:37.000000Z|∅|∅"));
 
     let beer = ingest("beer", SAMPLE);
     assert_eq!(rules(&beer), "22:missing-key 31:field-count");

@@ -67,8 +67,8 @@ fn scan(sql: &str) -> Result<Scan> {
             at += rest.find('\n').unwrap_or(rest.len());
             continue;
         }
-        if rest.starts_with("/*") {
-            at += rest[2..].find("*/").ok_or_else(|| open("a comment"))? + 4;
+        if let Some(comment) = rest.strip_prefix("/*") {
+            at += comment.find("*/").ok_or_else(|| open("a comment"))? + 4;
             continue;
         }
         if ended {

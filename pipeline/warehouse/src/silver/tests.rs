@@ -111,7 +111,7 @@ async fn cases_6_and_7_an_absent_column_keeps_its_value_and_an_explicit_null_doe
     let mut null = change("update", 6, 1, 1, "c", Some("gone"));
     null.values.retain(|(name, _)| *name != "city");
     let partial = change("update", 5, 1, 1, "b", None);
-    assert_eq!(after(&[&[load(1, "a")], &[partial.clone()]]).await, ["1|b|big|NULL|0|5|NULL"]);
+    assert_eq!(after(&[&[load(1, "a")], std::slice::from_ref(&partial)]).await, ["1|b|big|NULL|0|5|NULL"]);
     let insert = change("insert", 4, 1, 1, "a", Some("big"));
     assert_eq!(after(&[&[insert, partial]]).await, ["1|b|big|NULL|4|5|NULL"]);
     assert_eq!(after(&[&[load(1, "a")], &[null]]).await, ["1|c|NULL|NULL|0|6|NULL"]);
@@ -149,7 +149,7 @@ async fn cases_9_and_10_position_decides_not_arrival() {
     assert_eq!(after(&[&[second], &[first]]).await, ["1|second|c|NULL|5|5|NULL"]);
     // A late commit with an older load: any change beats any load of its generation.
     let change = change("update", 3, 1, 1, "changed", Some("c"));
-    assert_eq!(after(&[&[change.clone()], &[load(1, "loaded")]]).await, ["1|changed|c|NULL|0|3|NULL"]);
+    assert_eq!(after(&[std::slice::from_ref(&change), &[load(1, "loaded")]]).await, ["1|changed|c|NULL|0|3|NULL"]);
     assert_eq!(after(&[&[load(1, "loaded")], &[change]]).await, ["1|changed|c|NULL|0|3|NULL"]);
 }
 

@@ -30,16 +30,16 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyho
     if arguments.keep.is_some() {
         std::fs::write(run_dir.path().join("run.json"), &json)?;
     }
-    if arguments.json { printer::data(&format!("{json}\n"))? } else { printer::data(&render(&summary))? }
+    if arguments.json {
+        printer::data(&format!("{json}\n"))?
+    } else {
+        printer::data(&render(&summary))?
+    }
     Ok(if verdict.passed() { End::Done } else { End::Failed })
 }
 
 /// Options of a run over generated data.
-pub(super) fn options(
-    source: &SourceArguments,
-    environment: &Environment,
-    kept: bool,
-) -> anyhow::Result<DemoOptions> {
+pub(super) fn options(source: &SourceArguments, environment: &Environment, kept: bool) -> anyhow::Result<DemoOptions> {
     only_embedded(source.backend)?;
     check_scale(source.scale)?;
     Ok(DemoOptions {
@@ -84,10 +84,8 @@ fn render(summary: &RunSummary) -> String {
         summary.invariants.iter().map(|(name, outcome)| (invariant_number(name), name, outcome)).collect();
     let mut words = words;
     words.sort_by_key(|(number, _, _)| *number);
-    let words: Vec<_> = words
-        .iter()
-        .map(|(_, name, outcome)| format!("{name} {}", format!("{outcome:?}").to_lowercase()))
-        .collect();
+    let words: Vec<_> =
+        words.iter().map(|(_, name, outcome)| format!("{name} {}", format!("{outcome:?}").to_lowercase())).collect();
     text.push_str(&format!("\ninvariants  {}\n", words.join(", ")));
     text.push_str(&format!(
         "verdict     {} in {}.{:01} s, peak memory {} MiB, seed {}, scale {}\n",

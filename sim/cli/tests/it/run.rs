@@ -104,8 +104,7 @@ fn ctrl_c_in_the_middle_leaves_no_process_and_no_file() {
     let status = child.wait().expect("ends");
     assert_eq!(status.code(), Some(130), "{rest:?}");
     assert_eq!(processes_mentioning(&temporary.to_string_lossy()), Vec::<u32>::new(), "processes left behind");
-    let left: Vec<PathBuf> =
-        std::fs::read_dir(&temporary).expect("read").flatten().map(|entry| entry.path()).collect();
+    let left: Vec<PathBuf> = std::fs::read_dir(&temporary).expect("read").flatten().map(|entry| entry.path()).collect();
     assert!(left.is_empty(), "files left behind: {left:?}");
 }
 

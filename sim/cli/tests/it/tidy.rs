@@ -74,18 +74,30 @@ fn every_rust_file_says_first_what_it_is() {
 
 #[test]
 fn only_the_warehouse_names_duckdb() {
-    let manifests = files().into_iter().filter(|path| path.ends_with("Cargo.toml") && path.parent() != Some(Path::new("")));
-    let naming: Vec<_> = manifests
-        .filter(|path| read(&path.to_string_lossy()).lines().any(|line| line.starts_with("duckdb")))
-        .collect();
+    let manifests =
+        files().into_iter().filter(|path| path.ends_with("Cargo.toml") && path.parent() != Some(Path::new("")));
+    let naming: Vec<_> =
+        manifests.filter(|path| read(&path.to_string_lossy()).lines().any(|line| line.starts_with("duckdb"))).collect();
     assert_eq!(naming, [PathBuf::from("pipeline/warehouse/Cargo.toml")]);
 }
 
 #[test]
 fn the_top_level_stays_as_drawn() {
     let allowed = [
-        "ARCHITECTURE.md", "Cargo.lock", "Cargo.toml", "LICENSE", "Makefile", "README.md", "benches", "clippy.toml",
-        "docker-compose.yml", "pipeline", "reports", "rustfmt.toml", "scenarios", "sim",
+        "ARCHITECTURE.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "benches",
+        "clippy.toml",
+        "docker-compose.yml",
+        "pipeline",
+        "reports",
+        "rustfmt.toml",
+        "scenarios",
+        "sim",
     ];
     let found: BTreeSet<String> = files()
         .iter()
