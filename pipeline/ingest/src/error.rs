@@ -91,7 +91,7 @@ pub enum IngestError {
         key: String,
         /// Why.
         #[source]
-        source: EngineError,
+        source: Box<EngineError>,
     },
     /// A panic in the engine.
     #[error("failed to ingest `{key}`: the worker thread panicked")]
@@ -115,7 +115,7 @@ impl IngestError {
         match self {
             Self::Control { .. } | Self::Store { .. } | Self::Spool { .. } => true,
             Self::Held { .. } | Self::LeaseLost { .. } => true,
-            Self::Engine { source, .. } => matches!(source, EngineError::Source(_)),
+            Self::Engine { source, .. } => matches!(**source, EngineError::Source(_)),
             Self::BadRecord { .. } | Self::NoRecord { .. } | Self::WrongStatus { .. } => false,
             Self::Panicked { .. } | Self::Payload { .. } => false,
         }

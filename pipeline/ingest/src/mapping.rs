@@ -259,7 +259,9 @@ mod tests {
         assert!(brewery("brewery_id = {column = 'id'}").contains("`brewery.brewery_name` has no source"));
         assert!(brewery("nope = {column = 'id'}").contains("no column `nope`"));
         let rest = "brewery_name = {column = 'name'}\nbrewery_id =";
-        assert!(brewery(&format!("{rest} {{column = 'id', transform = 'epoch_seconds'}}")).contains("makes a timestamptz"));
+        assert!(
+            brewery(&format!("{rest} {{column = 'id', transform = 'epoch_seconds'}}")).contains("makes a timestamptz")
+        );
         assert!(brewery(&format!("{rest} {{column = 'id', transform = 'md5'}}")).contains("`md5`"));
         assert!(brewery(&format!("{rest} {{constant = 'x'}}")).contains("no value of that type"));
         assert!(brewery(&format!("{rest} {{}}")).contains("either `column`"));

@@ -46,8 +46,12 @@ pub(crate) fn body_channel() -> (BodySender, BodyReader) {
 impl BodySender {
     /// Sends a whole body. Returns early, without an error, when the reader has gone: it has seen enough.
     /// `between_chunks` runs before each chunk.
-    pub(crate) async fn send_all<F>(self, mut body: ByteStream, length: Option<u64>, mut between_chunks: impl FnMut() -> F)
-    where
+    pub(crate) async fn send_all<F>(
+        self,
+        mut body: ByteStream,
+        length: Option<u64>,
+        mut between_chunks: impl FnMut() -> F,
+    ) where
         F: Future<Output = Result<(), String>>,
     {
         let mut sent = 0u64;

@@ -86,7 +86,8 @@ impl Worker {
             return Ok(Err(Refusal("the object was replaced before this version of it could be read".to_owned())));
         }
         let mapping = object.metadata().and_then(|metadata| metadata.get(layout::MAPPING_METADATA_KEY)).cloned();
-        let last_modified = object.last_modified().map_or(0, |at| at.secs() * 1_000_000 + i64::from(at.subsec_nanos()) / 1_000);
+        let last_modified =
+            object.last_modified().map_or(0, |at| at.secs() * 1_000_000 + i64::from(at.subsec_nanos()) / 1_000);
         let length = object.content_length().and_then(|length| u64::try_from(length).ok());
         Ok(Ok(OpenObject { body: object.body, length, last_modified, mapping }))
     }

@@ -14,7 +14,9 @@ pub enum MaskError {
         class: String,
     },
     /// The transform cannot work on the column's type.
-    #[error("failed to mask `{table}.{column}`: transform `{transform}` needs a {needs} column, the contract says {found}")]
+    #[error(
+        "failed to mask `{table}.{column}`: transform `{transform}` needs a {needs} column, the contract says {found}"
+    )]
     WrongType {
         /// Table.
         table: String,

@@ -18,7 +18,8 @@ use crate::token::Tokenizer;
 use crate::transform;
 
 /// Columns that bronze adds to every table.
-const BRONZE_COLUMNS: [&str; 6] = ["_operation", "_generation", "_commit_lsn", "_ordinal", "_commit_timestamp", "_absent"];
+const BRONZE_COLUMNS: [&str; 6] =
+    ["_operation", "_generation", "_commit_lsn", "_ordinal", "_commit_timestamp", "_absent"];
 
 /// Holds the key; makes the plan of each table.
 #[derive(Clone, Debug)]
@@ -50,11 +51,8 @@ impl Masker {
 
     fn action(&self, table: &TableContract, column: &Column, policy: &Policy) -> Result<Action, MaskError> {
         let Some(class) = &column.class else { return Ok(Action::Keep) };
-        let undecided = || MaskError::Undecided {
-            table: table.name.clone(),
-            column: column.name.clone(),
-            class: class.clone(),
-        };
+        let undecided =
+            || MaskError::Undecided { table: table.name.clone(), column: column.name.clone(), class: class.clone() };
         let needs = |transform: &'static str, needed: ColumnType, needs: &'static str| {
             let fits = column.column_type == needed;
             fits.then_some(()).ok_or_else(|| MaskError::WrongType {

@@ -67,7 +67,15 @@ mod tests {
     #[test]
     fn dates_are_cut_to_their_year() {
         // 2024-02-29, 2024-12-31, 2000-01-01, 1969-12-31, 0001-01-01, 1900-03-01
-        let days = Date32Array::from(vec![Some(19_782), Some(20_088), Some(10_957), Some(-1), Some(-719_162), Some(-25_508), None]);
+        let days = Date32Array::from(vec![
+            Some(19_782),
+            Some(20_088),
+            Some(10_957),
+            Some(-1),
+            Some(-719_162),
+            Some(-25_508),
+            None,
+        ]);
         let years = year(&days);
         let years = years.as_any().downcast_ref::<Date32Array>().expect("dates");
         let expected = vec![Some(19_723), Some(19_723), Some(10_957), Some(-365), Some(-719_162), Some(-25_567), None];

@@ -18,6 +18,7 @@ pub mod file_ingest;
 pub mod generate;
 pub mod open;
 pub mod serve;
+pub mod run;
 pub mod tally;
 
 pub mod judge;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! DIR/lakebed-state     marker and lock: this folder is ours, one process at a time
-//! DIR/s3/<bucket>/<key> objects as plain files        DIR/dynamodb.sqlite  DIR/catalog.sqlite  DIR/kinesis/
+//! DIR/s3/<bucket>/<key> objects as plain files     DIR/s3.sqlite  DIR/dynamodb/  DIR/catalog/  DIR/kinesis/
 //! DIR/scratch/          spools of workers, emptied at every start
 //! DIR/run.json          summary of the last finished run
 //! ```
@@ -68,7 +68,7 @@ impl RunDir {
 
     /// Whether a finished or interrupted run left data here.
     pub fn has_data(&self) -> bool {
-        self.path.join("catalog.sqlite").exists()
+        self.path.join("s3.sqlite").exists()
     }
 
     /// An empty folder for spools.

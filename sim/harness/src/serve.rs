@@ -6,8 +6,9 @@ use std::time::Duration;
 use lakebed_contract::{Clock, EventSink, Seed, Stage};
 
 use crate::backend::Stores;
-use crate::demo::{DemoOptions, Run};
+use crate::demo::DemoOptions;
 use crate::error::HarnessError;
+use crate::run::{Run, RunPlace};
 use crate::run_dir::RunDir;
 use crate::tally::timed;
 
@@ -58,7 +59,8 @@ impl Up {
             let stores = Stores::start(run_dir.path(), options.port, &clock, options.demo.seed, &events).await?;
             Running::Stores(Box::new(stores))
         } else {
-            let mut run = Run::start_on(&options.demo, run_dir, options.port, &clock, &events).await?;
+            let place = RunPlace { run_dir, port: options.port, keep_postgres: true };
+            let run = Run::start(&options.demo, place, &clock, &events).await?;
             let dms = timed(Stage::Dms, "copy the source", &clock, &events, run.copy()).await?;
             Running::Path(Box::new((run, dms)))
         };

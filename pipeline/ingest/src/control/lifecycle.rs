@@ -91,7 +91,8 @@ impl ControlTable {
 
     /// Gives a lease back after a failure: FAILED, or QUARANTINED when that was the last attempt.
     pub async fn fail(&self, lease: &Lease, error: &str) -> Result<ControlRecord, IngestError> {
-        let item = self.get_item(&lease.pk).await?.ok_or(IngestError::NoRecord { action: "fail", pk: lease.pk.clone() })?;
+        let item =
+            self.get_item(&lease.pk).await?.ok_or(IngestError::NoRecord { action: "fail", pk: lease.pk.clone() })?;
         let status = if item.is_exhausted() { Status::Quarantined } else { Status::Failed };
         let update = self
             .update_held(lease)

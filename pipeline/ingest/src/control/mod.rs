@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, StreamSpecification, StreamViewType,
-    TableStatus,
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, StreamSpecification,
+    StreamViewType, TableStatus,
 };
 use lakebed_contract::control::{ControlRecord, Status};
 use lakebed_contract::layout::CONTROL_TABLE;
@@ -146,7 +146,9 @@ impl ControlTable {
             .await;
         match put {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(false),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+                Ok(false)
+            }
             Err(error) => Err(failure(&format!("receive `{}`", record.pk), Box::new(error))),
         }
     }
@@ -157,7 +159,8 @@ impl ControlTable {
     }
 
     async fn get_item(&self, pk: &str) -> Result<Option<Item>, IngestError> {
-        let got = self.client.get_item().table_name(CONTROL_TABLE).key("pk", text(pk)).consistent_read(true).send().await;
+        let got =
+            self.client.get_item().table_name(CONTROL_TABLE).key("pk", text(pk)).consistent_read(true).send().await;
         let got = got.map_err(|error| failure(&format!("get `{pk}`"), Box::new(error)))?;
         got.item.map(|item| from_item(&item).ok_or_else(|| IngestError::BadRecord { pk: pk.to_owned() })).transpose()
     }
@@ -167,12 +170,14 @@ impl ControlTable {
         let mut records = Vec::new();
         let mut start = None;
         for _ in 0..SCAN_PAGES_MAX {
-            let mut scan = self.client.scan().table_name(CONTROL_TABLE).consistent_read(true).set_exclusive_start_key(start);
+            let mut scan =
+                self.client.scan().table_name(CONTROL_TABLE).consistent_read(true).set_exclusive_start_key(start);
             let mut conditions = Vec::new();
             // Both names are reserved words of DynamoDB's expression language.
             if let Some(table) = table {
                 conditions.push("#t = :table");
-                scan = scan.expression_attribute_names("#t", "table").expression_attribute_values(":table", text(table));
+                scan =
+                    scan.expression_attribute_names("#t", "table").expression_attribute_values(":table", text(table));
             }
             if let Some(status) = status {
                 conditions.push("#s = :status");

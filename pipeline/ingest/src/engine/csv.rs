@@ -56,7 +56,9 @@ enum State {
     /// After a quote inside a quoted field: its end, or the first half of a doubled quote.
     QuoteSeen,
     /// After a carriage return outside quotes, with the state it was met in.
-    ReturnSeen { was_quoted: bool },
+    ReturnSeen {
+        was_quoted: bool,
+    },
     /// Past a record that is too large, up to its line's end.
     Skip,
 }

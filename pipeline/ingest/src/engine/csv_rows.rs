@@ -137,7 +137,9 @@ impl<'t, R: Read> CsvRows<'t, R> {
 fn read_header(fields: &Fields, encoding: Encoding) -> Result<Vec<String>, EngineError> {
     let names = (0..fields.len()).filter_map(|at| fields.get(at));
     let names = names.map(|(bytes, _)| encoding.decode(bytes).map(Cow::into_owned));
-    names.collect::<Option<_>>().ok_or_else(|| EngineError::unreadable("the header is not text in the object's encoding"))
+    names
+        .collect::<Option<_>>()
+        .ok_or_else(|| EngineError::unreadable("the header is not text in the object's encoding"))
 }
 
 impl<'t> Plan<'t> {
@@ -249,7 +251,8 @@ fn read_cell<'a>(
         CellSource::Field(at, transform) => {
             let missing = || Violation::new(Rule::FieldCount, format!("no field for column `{}`", column.name));
             let (bytes, quoted) = fields.get(*at).ok_or_else(missing)?;
-            let is_null = !quoted && (bytes.is_empty() || format.null.as_ref().is_some_and(|null| null.as_bytes() == bytes));
+            let is_null =
+                !quoted && (bytes.is_empty() || format.null.as_ref().is_some_and(|null| null.as_bytes() == bytes));
             if is_null { Value::Null } else { read_field(column, bytes, *transform, format.encoding)? }
         }
     };
@@ -266,7 +269,8 @@ fn read_field<'a>(
     transform: Option<FieldTransform>,
     encoding: Encoding,
 ) -> Result<Value<'a>, Violation> {
-    let undecodable = || Violation::new(Rule::Encoding, format!("column `{}` is not text in the object's encoding", column.name));
+    let undecodable =
+        || Violation::new(Rule::Encoding, format!("column `{}` is not text in the object's encoding", column.name));
     let text = encoding.decode(bytes).ok_or_else(undecodable)?;
     let value = match transform {
         Some(transform) => transform.apply(&text),

@@ -69,7 +69,8 @@ mod tests {
 
     #[test]
     fn only_exact_values_are_accepted() {
-        let check = |text: &str, scale: u8, expected: Option<i128>| assert_eq!(exact(text, scale), expected, "{text:?}");
+        let check =
+            |text: &str, scale: u8, expected: Option<i128>| assert_eq!(exact(text, scale), expected, "{text:?}");
         check("4.5", 1, Some(45));
         check("4.50", 1, Some(45));
         check("4.55", 1, None);
@@ -88,7 +89,8 @@ mod tests {
         check(&format!("0.{}1", "0".repeat(500)), 2, None);
         check("1e999999999999999999999", 0, None);
         check("0e999999999999999999999", 0, Some(0));
-        for no_number in ["", "-", ".", "e5", "1e", "1e+", "NaN", "Infinity", "1 ", " 1", "1.2.3", "0x1f", "1_000", "٣"] {
+        for no_number in ["", "-", ".", "e5", "1e", "1e+", "NaN", "Infinity", "1 ", " 1", "1.2.3", "0x1f", "1_000", "٣"]
+        {
             check(no_number, 2, None);
         }
     }

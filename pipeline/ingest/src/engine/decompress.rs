@@ -22,7 +22,7 @@ pub(super) fn open<'a>(mut source: impl Read + 'a, named_gzip: bool) -> Result<B
     let is_empty = head.is_empty();
     let whole = BufReader::with_capacity(BUFFER_BYTES, Cursor::new(head).chain(source));
     match (is_gzip, named_gzip && !is_empty) {
-        (true, _) => Ok(Box::new(GzipMembers { state: State::Member(GzDecoder::new(whole)) })),
+        (true, _) => Ok(Box::new(GzipMembers { state: State::Member(Box::new(GzDecoder::new(whole))) })),
         (false, true) => Err(EngineError::unreadable("the key ends in .gz but the content is not gzip")),
         (false, false) => Ok(Box::new(whole)),
     }
@@ -49,7 +49,7 @@ struct GzipMembers<R: BufRead> {
 }
 
 enum State<R: BufRead> {
-    Member(GzDecoder<R>),
+    Member(Box<GzDecoder<R>>),
     End,
 }
 
@@ -65,7 +65,7 @@ impl<R: BufRead> Read for GzipMembers<R> {
             }
             let State::Member(member) = std::mem::replace(&mut self.state, State::End) else { break };
             if let Some(rest) = next_member(member.into_inner())? {
-                self.state = State::Member(GzDecoder::new(rest));
+                self.state = State::Member(Box::new(GzDecoder::new(rest)));
             }
         }
         Ok(0)

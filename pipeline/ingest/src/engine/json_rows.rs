@@ -103,15 +103,14 @@ fn read_sketch(text: &str) -> Record<'static> {
     })
 }
 
-fn read_row<'a>(
-    table: &TableContract,
-    envelope: &'a Envelope,
-    extra_values: &mut u64,
-) -> Result<Row<'a>, Violation> {
+fn read_row<'a>(table: &TableContract, envelope: &'a Envelope, extra_values: &mut u64) -> Result<Row<'a>, Violation> {
     let metadata = &envelope.metadata;
     let operation = metadata.operation;
     if metadata.table_name != table.name || metadata.schema_name != table.schema {
-        return Err(Violation::new(Rule::OtherTable, format!("the record is not of `{}.{}`", table.schema, table.name)));
+        return Err(Violation::new(
+            Rule::OtherTable,
+            format!("the record is not of `{}.{}`", table.schema, table.name),
+        ));
     }
     let unplaced = || Violation::new(Rule::Position, "no readable `stream-position`");
     let position = envelope.position().map_err(|_| unplaced())?;
@@ -127,9 +126,10 @@ fn read_row<'a>(
     }
     let cells = read_cells(table, envelope)?;
     let members = envelope.data.as_ref().map_or(0, |data| data.0.len());
-    let matched = envelope.data.as_ref().map_or(0, |data| {
-        table.columns.iter().filter(|column| data.get(&column.name).is_some()).count()
-    });
+    let matched = envelope
+        .data
+        .as_ref()
+        .map_or(0, |data| table.columns.iter().filter(|column| data.get(&column.name).is_some()).count());
     *extra_values += members.saturating_sub(matched) as u64;
     let old_keys = table.key_columns().map(|column| {
         let before = envelope.before_image.as_ref().and_then(|before| before.get(&column.name));

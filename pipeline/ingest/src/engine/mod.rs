@@ -20,9 +20,9 @@ mod decimal;
 mod time;
 mod value;
 
-mod record;
 mod csv_rows;
 mod json_rows;
+mod record;
 
 mod columns;
 mod parquet;
@@ -165,9 +165,7 @@ pub fn ingest<B: Write + Send, Q: Write + Send>(
     let bytes = decompress::open(source, job.named_gzip)?;
     match job.format {
         Format::Json => run(json_rows::JsonRows::new(bytes, job.table), bronze, quarantine, job, progress),
-        Format::Csv(format) => {
-            run(csv_rows::CsvRows::open(bytes, format, job)?, bronze, quarantine, job, progress)
-        }
+        Format::Csv(format) => run(csv_rows::CsvRows::open(bytes, format, job)?, bronze, quarantine, job, progress),
     }
 }
 
@@ -206,7 +204,9 @@ fn run<B: Write + Send, Q: Write + Send>(
         bronze.write(&job.masker.mask(columns.take()?)?)?;
     }
     let written = (bronze.close()?, quarantine.close()?);
-    progress(outcome.rows_in - reported);
+    if outcome.rows_in > reported {
+        progress(outcome.rows_in - reported);
+    }
     outcome.extra_values = records.extra_values();
     assert_eq!(written, (outcome.rows_good, outcome.rows_bad), "every row that was counted is in its file");
     assert_eq!(

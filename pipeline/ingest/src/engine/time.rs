@@ -112,7 +112,9 @@ impl Cursor<'_> {
         let (digits, rest) = self.0.split_at(length);
         self.0 = rest;
         let exact = length > 0 && digits.iter().skip(6).all(|digit| *digit == b'0');
-        exact.then(|| (0..6).fold(0, |number, at| number * 10 + digits.get(at).map_or(0, |digit| i64::from(digit - b'0'))))
+        exact.then(|| {
+            (0..6).fold(0, |number, at| number * 10 + digits.get(at).map_or(0, |digit| i64::from(digit - b'0')))
+        })
     }
 
     /// Seconds east of Greenwich.
@@ -164,16 +166,32 @@ mod tests {
         assert_eq!(timestamp("294246-12-31 23:59:59+00"), Some(9_223_371_244_799_000_000));
         assert_eq!(timestamp("294276-12-31 23:59:59+00"), None, "beyond 64 bits of microseconds since 1970");
         assert_eq!(timestamp("-infinity"), timestamp("4713-01-01 00:00:00+00 BC"));
-        assert_eq!(timestamp("0001-01-01 00:00:00 BC").map(|micros| micros + 366 * 86_400_000_000), timestamp("0001-01-01 00:00:00"));
+        assert_eq!(
+            timestamp("0001-01-01 00:00:00 BC").map(|micros| micros + 366 * 86_400_000_000),
+            timestamp("0001-01-01 00:00:00")
+        );
     }
 
     #[test]
     fn what_is_no_instant_is_refused() {
         for text in [
-            "", "2010-11-01", "2010-13-01T00:00:00Z", "2010-02-29T00:00:00Z", "2010-11-01T25:00:00Z", "2010-11-01T00:60:00Z",
-            "2010-11-01T00:00:00.0000001Z", "2010-11-01T00:00:00.Z", "2010-11-01T00:00:00ZZ", "2010-11-01T00:00:00+1",
-            "0000-01-01T00:00:00Z", "10-11-01T00:00:00Z", "2010-11-01T24:00:01Z", "now", "294277-01-01 00:00:00+00",
-            "2010-11-01T00:00:00+16:00", "4714-01-01 00:00:00+00 BC",
+            "",
+            "2010-11-01",
+            "2010-13-01T00:00:00Z",
+            "2010-02-29T00:00:00Z",
+            "2010-11-01T25:00:00Z",
+            "2010-11-01T00:60:00Z",
+            "2010-11-01T00:00:00.0000001Z",
+            "2010-11-01T00:00:00.Z",
+            "2010-11-01T00:00:00ZZ",
+            "2010-11-01T00:00:00+1",
+            "0000-01-01T00:00:00Z",
+            "10-11-01T00:00:00Z",
+            "2010-11-01T24:00:01Z",
+            "now",
+            "294277-01-01 00:00:00+00",
+            "2010-11-01T00:00:00+16:00",
+            "4714-01-01 00:00:00+00 BC",
         ] {
             assert_eq!(timestamp(text), None, "{text}");
         }

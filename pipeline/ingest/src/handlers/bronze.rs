@@ -101,8 +101,12 @@ impl BronzeIngestor {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let (outcome, spools) = match self.run_engine(input, lease, table, object, format).await {
-            Err(IngestError::Engine { source: EngineError::Unreadable { reason }, .. }) => return Ok(Err(Refusal(reason))),
-            run => run?,
+            Ok(run) => run,
+            Err(IngestError::Engine { key, source }) => match *source {
+                EngineError::Unreadable { reason } => return Ok(Err(Refusal(reason))),
+                other => return Err(IngestError::Engine { key, source: Box::new(other) }),
+            },
+            Err(error) => return Err(error),
         };
         self.report(&input.key, &outcome);
         let mut outputs = Vec::new();
@@ -126,7 +130,7 @@ impl BronzeIngestor {
         object: OpenObject,
         format: Format,
     ) -> Result<(Outcome, Spools), IngestError> {
-        let failed = |source| IngestError::Engine { key: input.key.clone(), source };
+        let failed = |source| IngestError::Engine { key: input.key.clone(), source: Box::new(source) };
         let context = &self.worker.context;
         let masker = context.masker.for_table(table, &context.lake.policy).map_err(|error| failed(error.into()))?;
         let spools = self.spools().map_err(|source| IngestError::Spool { key: input.key.clone(), source })?;
@@ -237,7 +241,8 @@ mod tests {
     #[test]
     fn the_status_follows_from_the_counts() {
         let status = |rows_good: u64, rows_bad: u64, dropped: u64| {
-            let mut outcome = Outcome { rows_in: rows_good + rows_bad + dropped, rows_good, rows_bad, ..Outcome::default() };
+            let mut outcome =
+                Outcome { rows_in: rows_good + rows_bad + dropped, rows_good, rows_bad, ..Outcome::default() };
             outcome.dropped.insert("control-record", dropped);
             finish(&outcome, Vec::new()).status
         };

@@ -23,8 +23,10 @@ use crate::worker::Worker;
 pub fn handlers(context: Arc<IngestContext>) -> Vec<(&'static str, Arc<dyn Handler>)> {
     let worker = Arc::new(Worker::new(Arc::clone(&context)));
     let shared = || Arc::clone(&worker);
-    let lite = bronze::BronzeIngestor { worker: shared(), name: BRONZE_LITE, route: "lambda", batch_rows: LITE_BATCH_ROWS };
-    let mass = bronze::BronzeIngestor { worker: shared(), name: BRONZE_MASS, route: "ecs", batch_rows: MASS_BATCH_ROWS };
+    let lite =
+        bronze::BronzeIngestor { worker: shared(), name: BRONZE_LITE, route: "lambda", batch_rows: LITE_BATCH_ROWS };
+    let mass =
+        bronze::BronzeIngestor { worker: shared(), name: BRONZE_MASS, route: "ecs", batch_rows: MASS_BATCH_ROWS };
     vec![
         (FIREHOSE_ROUTER, Arc::new(router::FirehoseRouter { lake: Arc::clone(&context.lake) })),
         (PROCESSING_CONTROLLER, Arc::new(controller::ProcessingController { worker: shared() })),

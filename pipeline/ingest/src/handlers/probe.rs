@@ -44,6 +44,6 @@ impl RowProbe {
             tokio::task::spawn_blocking(move || count_records(reader, named_gzip, &format, PROBE_RECORDS_MAX));
         sender.send_all(object.body, object.length, || async { Ok(()) }).await;
         let counted = counting.await.map_err(|_| IngestError::Panicked { key: input.key.clone() })?;
-        counted.map_err(|source| IngestError::Engine { key: input.key.clone(), source })
+        counted.map_err(|source| IngestError::Engine { key: input.key.clone(), source: Box::new(source) })
     }
 }

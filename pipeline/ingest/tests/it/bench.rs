@@ -68,8 +68,14 @@ pub(crate) fn beer_table(name: &str) -> TableContract {
         return Lake::beer().table(name).expect("a beer table").clone();
     }
     let properties: String = [
-        ("id", "bigint"), ("n", "integer"), ("d", "numeric(10,2)"), ("f", "double precision"), ("b", "boolean"), ("s", "text"),
-        ("day", "date"), ("at", "timestamptz"),
+        ("id", "bigint"),
+        ("n", "integer"),
+        ("d", "numeric(10,2)"),
+        ("f", "double precision"),
+        ("b", "boolean"),
+        ("s", "text"),
+        ("day", "date"),
+        ("at", "timestamptz"),
     ]
     .map(|(name, kind)| format!("      - {{name: {name}, physicalType: '{kind}', primaryKey: {}}}\n", name == "id"))
     .concat();
@@ -117,9 +123,9 @@ pub(crate) fn rows(parquet: &[u8], columns: &[&str]) -> String {
 /// Instants as text, because Arrow's formatter knows no `UTC` without a time zone database; the rest as it is.
 fn showable(column: &ArrayRef) -> ArrayRef {
     match column.as_primitive_opt::<TimestampMicrosecondType>() {
-        Some(instants) => Arc::new(
-            instants.iter().map(|at| at.map(|micros| Timestamp(micros).to_string())).collect::<StringArray>(),
-        ),
+        Some(instants) => {
+            Arc::new(instants.iter().map(|at| at.map(|micros| Timestamp(micros).to_string())).collect::<StringArray>())
+        }
         None => Arc::clone(column),
     }
 }

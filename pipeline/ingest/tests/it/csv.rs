@@ -26,7 +26,11 @@ fn fields_are_read_as_postgres_writes_them() {
 
 #[test]
 fn bad_rows_are_quarantined_and_the_rest_is_kept() {
-    check("brewery_id,brewery_name,city,state\n1,A,X\n2,B,X,Y\n3,C,X,Y,Z\n", "2|B|X|Y|∅\n", "1:field-count 3:field-count");
+    check(
+        "brewery_id,brewery_name,city,state\n1,A,X\n2,B,X,Y\n3,C,X,Y,Z\n",
+        "2|B|X|Y|∅\n",
+        "1:field-count 3:field-count",
+    );
     check("brewery_id,brewery_name,city,state\nx,A,X,Y\n2,B,X,Y\n", "2|B|X|Y|∅\n", "1:type");
     check("brewery_id,brewery_name,city,state\n,A,X,Y\n2,,X,Y\n3,C,X,Y\n", "3|C|X|Y|∅\n", "1:missing-key 2:null");
     check("brewery_id,brewery_name,city,state\n1,\"A\"x,X,Y\n2,B,X,Y\n", "2|B|X|Y|∅\n", "1:csv-syntax");

@@ -5,9 +5,8 @@ use lakebed_ingest::engine::{EngineError, LITE_BATCH_ROWS, MASS_BATCH_ROWS, coun
 use crate::bench::{Bench, batches, gzip, rows};
 
 fn csv(count: usize) -> String {
-    let rows = (0..count).map(|id| {
-        if id % 97 == 5 { format!("{id},,X,Y\n") } else { format!("{id},brewery {id},City {},Y\n", id % 7) }
-    });
+    let rows = (0..count)
+        .map(|id| if id % 97 == 5 { format!("{id},,X,Y\n") } else { format!("{id},brewery {id},City {},Y\n", id % 7) });
     format!("brewery_id,brewery_name,city,state\n{}", rows.collect::<String>())
 }
 
@@ -63,7 +62,8 @@ fn the_same_input_gives_the_same_bytes_on_both_routes() {
 #[test]
 fn a_large_text_passes_whole() {
     let large = "x".repeat(10 * 1024 * 1024);
-    let run = Bench::csv("brewery").run(format!("brewery_id,brewery_name\n1,{large}\n2,B\n").as_bytes()).expect("readable");
+    let run =
+        Bench::csv("brewery").run(format!("brewery_id,brewery_name\n1,{large}\n2,B\n").as_bytes()).expect("readable");
     assert_eq!(rows(&run.bronze, &["brewery_name"]).len(), large.len() + "\nB\n".len());
 }
 
@@ -84,7 +84,8 @@ fn counting_agrees_with_reading_and_stops_at_the_cap() {
 #[test]
 fn the_writer_leaves_no_version_and_no_time_in_the_file() {
     let run = Bench::csv("brewery").run(csv(3).as_bytes()).expect("readable");
-    let file = parquet::file::serialized_reader::SerializedFileReader::new(bytes::Bytes::from(run.bronze)).expect("Parquet");
+    let file =
+        parquet::file::serialized_reader::SerializedFileReader::new(bytes::Bytes::from(run.bronze)).expect("Parquet");
     let metadata = parquet::file::reader::FileReader::metadata(&file).file_metadata().clone();
     assert_eq!(metadata.created_by(), Some("lakebed"));
     let keys: Vec<_> = metadata.key_value_metadata().into_iter().flatten().map(|entry| entry.key.as_str()).collect();

@@ -5,7 +5,13 @@ use serde_json::json;
 use crate::bench::{Bench, all_text, rows};
 
 const PLANTED: [&str; 8] = [
-    "ana.lima@example.com", "Ana Lima", "(11) 91234-5678", "529.982.247-25", "52998224725", "1984-05-06", "01310-100",
+    "ana.lima@example.com",
+    "Ana Lima",
+    "(11) 91234-5678",
+    "529.982.247-25",
+    "52998224725",
+    "1984-05-06",
+    "01310-100",
     "+55 (11) 91234-5678",
 ];
 
@@ -43,16 +49,14 @@ fn typed_columns_are_masked_by_both_formats_alike() {
 
 #[test]
 fn free_text_is_redacted_and_otherwise_untouched() {
-    let comment = format!("Nice — mail {} or call {}; cpf {}, also {} 🍺\n", PLANTED[0], PLANTED[7], PLANTED[3], PLANTED[4]);
+    let comment =
+        format!("Nice — mail {} or call {}; cpf {}, also {} 🍺\n", PLANTED[0], PLANTED[7], PLANTED[3], PLANTED[4]);
     let text = format!(
         "review_id,brewery_id,beer_id,profile_id,review_overall,review_aroma,review_appearance,review_palate,review_taste,\
          review_time,comment\n1,1,1,1,4,4,4,4,4.5,2010-11-01 00:02:00+00,\"{comment}\"\n"
     );
     let run = Bench::csv("review").run(text.as_bytes()).expect("readable");
-    assert_eq!(
-        rows(&run.bronze, &["comment"]),
-        "Nice — mail [EMAIL] or call [PHONE]; cpf [CPF], also [CPF] 🍺\n\n"
-    );
+    assert_eq!(rows(&run.bronze, &["comment"]), "Nice — mail [EMAIL] or call [PHONE]; cpf [CPF], also [CPF] 🍺\n\n");
     assert_clean(&run.bronze);
 }
 

@@ -28,7 +28,10 @@ fn the_shipped_sample_fills_all_four_tables() {
     assert_eq!(rules(&beer), "22:missing-key 31:field-count");
     let beers = rows(&beer.bronze, &["beer_style", "beer_abv"]);
     assert!(beers.contains("Kölsch|4.8\n") && beers.contains("Oatmeal Stout|∅\n"), "{beers}");
-    assert!(rows(&ingest("brewery", SAMPLE).bronze, &["brewery_name", "state"]).contains("\"The Crooked Tap\" Brewing Co.|∅\n"));
+    assert!(
+        rows(&ingest("brewery", SAMPLE).bronze, &["brewery_name", "state"])
+            .contains("\"The Crooked Tap\" Brewing Co.|∅\n")
+    );
 
     let profiles = rows(&ingest("profile", SAMPLE).bronze, &["profile_id", "profile_name", "email"]);
     assert!(profiles.contains("|émilie75|∅\n") && profiles.contains("|barley, the 2nd|∅\n"), "{profiles}");
@@ -47,7 +50,11 @@ fn the_real_sample_is_accounted_for_row_by_row() {
     // Two rows have no profile name: NA, without which a review belongs to nobody.
     for (table, bad) in [("review", 2), ("beer", 0), ("brewery", 0), ("profile", 2)] {
         let run = ingest(table, &bytes);
-        assert_eq!((run.outcome.rows_in, run.outcome.rows_good, run.outcome.rows_bad), (6_627, 6_627 - bad, bad), "{table}");
+        assert_eq!(
+            (run.outcome.rows_in, run.outcome.rows_good, run.outcome.rows_bad),
+            (6_627, 6_627 - bad, bad),
+            "{table}"
+        );
     }
     let beers = rows(&ingest("beer", &bytes).bronze, &["beer_style", "beer_abv"]);
     assert!(beers.contains("Kölsch|5.7\n"));

@@ -23,6 +23,9 @@ use crate::exit::{End, InputError};
 /// How long tasks may take to end after the run has, before the process leaves anyway.
 const RUNTIME_SHUTDOWN_MAX: Duration = Duration::from_secs(5);
 
+/// The log without `LAKEBED_LOG`. s3s logs every 404 and 412, which are answers, as errors.
+const LOG_DEFAULT: &str = "warn,s3s=off";
+
 /// Runs one command.
 pub(crate) fn run(arguments: Arguments, environment: &Environment) -> anyhow::Result<End> {
     start_log(environment);
@@ -41,8 +44,8 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> anyhow::Re
 
 /// The log goes to stderr; warnings and worse unless `LAKEBED_LOG` asks for more.
 fn start_log(environment: &Environment) {
-    let filter = environment.log.as_deref().unwrap_or("warn");
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = environment.log.as_deref().unwrap_or(LOG_DEFAULT);
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).init();
 }
 

@@ -4,4 +4,5 @@ mod command_line;
 mod oracle;
 mod proof;
 mod run;
+mod stores;
 mod tidy;

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use lakebed_contract::event::Outcome;
 use lakebed_contract::{Clock, EventSink, Seed, layout};
-use lakebed_harness::demo::{DemoOptions, Run};
+use lakebed_harness::demo::DemoOptions;
 use lakebed_harness::judge::Verdict;
+use lakebed_harness::run::{Run, RunPlace};
 use lakebed_harness::run_dir::RunDir;
 use lakebed_harness::tally::Tally;
 use lakebed_harness::{backend, lake_folder};
@@ -55,7 +56,7 @@ async fn tamper(run: &Run, python: &Path, table: &str, key: &str, action: &[&str
 async fn pyiceberg_agrees_with_postgres_and_the_judge_notices_every_damage() {
     let Some(python) = oracle::python() else { return };
     let run_dir = RunDir::throw_away().expect("folder");
-    let mut run = Run::start(&options(), &run_dir, &Clock::wall(), &EventSink::default()).await.expect("starts");
+    let mut run = Run::start(&options(), RunPlace::throw_away(&run_dir), &Clock::wall(), &EventSink::default()).await.expect("starts");
     run.copy_and_follow(&Tally::default()).await.expect("runs");
     let verdict = run.judge().await.expect("judged");
     expect_only(&verdict, &[], "an honest run");
@@ -88,7 +89,7 @@ async fn pyiceberg_agrees_with_postgres_and_the_judge_notices_every_damage() {
 async fn the_judge_notices_a_changed_value_and_a_dropped_row() {
     let Some(python) = oracle::python() else { return };
     let run_dir = RunDir::throw_away().expect("folder");
-    let mut run = Run::start(&options(), &run_dir, &Clock::wall(), &EventSink::default()).await.expect("starts");
+    let mut run = Run::start(&options(), RunPlace::throw_away(&run_dir), &Clock::wall(), &EventSink::default()).await.expect("starts");
     run.copy_and_follow(&Tally::default()).await.expect("runs");
     tamper(&run, &python, "silver.brewery", "brewery_id", &["change", "city", "Atlantis"]).await;
     let verdict = run.judge().await.expect("judged");

@@ -206,7 +206,12 @@ fn stand_in_name(wanted: &Path) -> String {
 
 fn private_dir(prefix: &str, parent: &Path, account: Option<Account>) -> Result<PathBuf, SourceError> {
     let what = format!("create a directory under `{}`", parent.display());
-    let dir = Builder::new().prefix(prefix).tempdir_in(parent).map_err(SourceError::io(what))?.keep();
+    let dir = Builder::new()
+        .prefix(prefix)
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir_in(parent)
+        .map_err(SourceError::io(what))?
+        .keep();
     own(&dir, account)?;
     Ok(dir)
 }

@@ -110,9 +110,10 @@ async fn a_kept_directory_is_reused_and_tcp_asks_for_the_password() {
 
 #[tokio::test]
 async fn a_directory_the_server_cannot_reach_is_replaced_and_that_is_said() {
-    use std::os::unix::fs::MetadataExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     // Private to us: as root that shuts out the server's user, else the server is ourselves.
     let parent = tempfile::tempdir().expect("makes a directory");
+    std::fs::set_permissions(parent.path(), std::fs::Permissions::from_mode(0o700)).expect("closes it");
     let root = parent.path().metadata().expect("exists").uid() == 0;
     let said = Arc::new(Mutex::new(String::new()));
     let events = EventSink::new({

@@ -1,0 +1,293 @@
+//! A running source-to-gold path: Postgres, the stores, the flow, Firehose, and the DMS task between them.
+//!
+//! Fresh, it generates and loads the source; over a kept Postgres it takes up change capture where the slot stands. Promises:
+//! everything started is stopped by [`Run::stop`] in order, or by `Drop` where there is no time for better.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lakebed_contract::endpoints::PostgresEndpoint;
+use lakebed_contract::{Clock, EventSink, Lake, Lsn, Seed, Stage, layout};
+use lakebed_flow::dms::{DmsConfig, DmsHandle, DmsSettings, DmsTask};
+use lakebed_flow::{Firehose, FirehoseConfig, FirehoseHandle, FirehoseReport};
+use lakebed_source::{PostgresConfig, PostgresServer, SourceTruth};
+
+use crate::backend::{Flow, FlowConfig, Stores, create_stream, s3_client};
+use crate::demo::DemoOptions;
+use crate::error::HarnessError;
+use crate::judge::{self, JudgeInput, Verdict};
+use crate::quiesce::{RawLayer, settle_raw};
+use crate::run_dir::RunDir;
+use crate::tally::timed;
+use crate::wiring::MaskSecret;
+
+/// Buffer size of Firehose before compression: the least AWS allows with dynamic partitioning.
+pub const FIREHOSE_BUFFER_BYTES: u64 = 64 * 1024 * 1024;
+/// Buffer age of Firehose. AWS's least is 60 s; the embedded service runs 60 times as fast.
+pub const FIREHOSE_BUFFER_INTERVAL: Duration = Duration::from_secs(1);
+/// Active partitions of Firehose: AWS's default quota.
+pub const FIREHOSE_ACTIVE_PARTITIONS_MAX: usize = 500;
+/// The replication slot of the DMS task.
+pub const SLOT: &str = "lakebed_dms";
+/// Its publication.
+pub const PUBLICATION: &str = "lakebed_dms";
+
+/// A running source-to-gold path. Fields are in the order in which they must be dropped.
+pub struct Run {
+    /// Firehose.
+    pub firehose: FirehoseHandle,
+    /// Everything behind `raw/`.
+    pub flow: Flow,
+    /// Postgres.
+    pub postgres: PostgresServer,
+    /// The stores.
+    pub stores: Stores,
+    /// What the generator knows and the lake must prove.
+    pub truth: SourceTruth,
+    pub(crate) lake: Arc<Lake>,
+    pub(crate) clock: Clock,
+    pub(crate) seed: Seed,
+    pub(crate) events: EventSink,
+    mask: MaskSecret,
+}
+
+/// Where a run lives.
+#[derive(Clone, Copy, Debug)]
+pub struct RunPlace<'a> {
+    /// State of the stores.
+    pub run_dir: &'a RunDir,
+    /// Port of the stores; 0 for any.
+    pub port: u16,
+    /// Whether Postgres lies in the state directory too and is taken up again at the next start.
+    pub keep_postgres: bool,
+}
+
+impl<'a> RunPlace<'a> {
+    /// Stores on any port, Postgres in a folder that is removed at the end.
+    pub fn throw_away(run_dir: &'a RunDir) -> Self {
+        Self { run_dir, port: 0, keep_postgres: false }
+    }
+}
+
+impl Run {
+    /// Starts stores, Postgres and flow, loads the source if it is empty, and starts Firehose.
+    pub async fn start(
+        options: &DemoOptions,
+        place: RunPlace<'_>,
+        clock: &Clock,
+        events: &EventSink,
+    ) -> Result<Self, HarnessError> {
+        let lake = Arc::new(Lake::from_files(&options.lake_files)?);
+        let mask = options.mask.clone().unwrap_or_else(|| MaskSecret::for_generated_data(options.seed));
+        let installation = lakebed_source::find_postgres(options.postgres_bin.as_deref(), options.search_path.clone())
+            .map_err(HarnessError::stage("find a PostgreSQL server"))?;
+        let (stores, postgres) = tokio::join!(
+            Stores::start(place.run_dir.path(), place.port, clock, options.seed, events),
+            PostgresServer::start(PostgresConfig {
+                events: events.clone(),
+                durable: place.keep_postgres,
+                ..PostgresConfig::new(installation, postgres_parent(place), clock.clone())
+            }),
+        );
+        let mut stores = stores?;
+        let postgres = postgres.map_err(HarnessError::stage("start PostgreSQL"))?;
+        let truth = timed(Stage::Source, "load", clock, events, async {
+            let endpoint = postgres.endpoint();
+            let client =
+                lakebed_source::connect(&endpoint).await.map_err(HarnessError::stage("connect to PostgreSQL"))?;
+            lakebed_source::create_schema(&client, &lake).await.map_err(HarnessError::stage("create the schema"))?;
+            if place.keep_postgres && !is_empty(&client, &lake).await? {
+                return Ok(SourceTruth::default());
+            }
+            lakebed_source::load(&endpoint, &lake, options.scale, options.seed, events)
+                .await
+                .map_err(HarnessError::stage("load the source tables"))
+        })
+        .await?;
+        let config = FlowConfig {
+            lake: Arc::clone(&lake),
+            lake_files: options.lake_files.clone(),
+            mask: mask.clone(),
+            clock: clock.clone(),
+            seed: options.seed,
+            events: events.clone(),
+            worker_program: options.worker_program.clone(),
+        };
+        let flow = Flow::start(&mut stores, place.run_dir, config).await?;
+        create_stream(&stores.endpoints).await?;
+        let firehose = start_firehose(&flow, clock, options.seed, events)?;
+        let (clock, events, seed) = (clock.clone(), events.clone(), options.seed);
+        Ok(Self { firehose, flow, postgres, stores, truth, lake, mask, clock, seed, events })
+    }
+
+    /// Makes the slot and its snapshot, or finds the slot of an earlier start.
+    pub(crate) async fn prepare_dms(&self) -> Result<DmsTask, HarnessError> {
+        DmsTask::prepare(self.dms_config()).await.map_err(HarnessError::stage("prepare the DMS task"))
+    }
+
+    /// The initial load alone, without a mutation run, or what an earlier start left to do; change capture goes on.
+    pub async fn copy(&self) -> Result<DmsHandle, HarnessError> {
+        let task = self.prepare_dms().await?;
+        if task.resumed() {
+            return task.start_cdc().await.map_err(HarnessError::stage("take up change capture"));
+        }
+        let endpoint = self.postgres.endpoint();
+        let (_, _, dms) = copy_tables(&self.stores, &self.lake, &endpoint, task, &self.clock, &self.events).await?;
+        Ok(dms)
+    }
+
+    /// Waits until every raw object is settled.
+    pub async fn settle(&self) -> Result<RawLayer, HarnessError> {
+        settle_raw(&self.flow, &self.clock).await
+    }
+
+    /// Waits until every change committed by now lies under `raw/`.
+    pub async fn follow_to_end(&self, dms: &DmsHandle) -> Result<FirehoseReport, HarnessError> {
+        let (clock, events) = (&self.clock, &self.events);
+        timed(Stage::Dms, "follow the log", clock, events, async {
+            let end = current_lsn(&self.postgres.endpoint()).await?;
+            dms.wait_acknowledged(end).await.map_err(HarnessError::stage("follow the log"))
+        })
+        .await?;
+        timed(Stage::Firehose, "drain the changes", clock, events, async {
+            self.firehose.drain().await.map_err(HarnessError::stage("drain Firehose"))
+        })
+        .await
+    }
+
+    fn dms_config(&self) -> DmsConfig {
+        DmsConfig {
+            postgres: self.postgres.endpoint(),
+            endpoints: self.stores.endpoints.clone(),
+            lake: Arc::clone(&self.lake),
+            slot: SLOT.to_owned(),
+            publication: PUBLICATION.to_owned(),
+            generation: 1,
+            settings: DmsSettings::lakebed_recommended(),
+            clock: self.clock.clone(),
+            events: self.events.clone(),
+        }
+    }
+
+    /// Judges the lake against the source.
+    pub async fn judge(&self) -> Result<Verdict, HarnessError> {
+        let truth = judge::Truth {
+            planted: self
+                .truth
+                .planted
+                .iter()
+                .map(|p| judge::Planted { class: p.class.clone(), value: p.value.clone(), in_text: p.in_text })
+                .collect(),
+            keys_ever: self.truth.keys_ever.clone(),
+        };
+        let endpoint = self.postgres.endpoint();
+        judge::judge(JudgeInput {
+            lake: &self.lake,
+            endpoints: &self.stores.endpoints,
+            postgres: Some(&endpoint),
+            truth: &truth,
+            mask_key: &self.mask.key,
+            mask_key_version: self.mask.version,
+            events: &self.events,
+            clock: &self.clock,
+        })
+        .await
+        .map_err(HarnessError::stage("judge the lake"))
+    }
+
+    /// Stops everything in order.
+    pub async fn stop(self) -> Result<(), HarnessError> {
+        self.firehose.stop().await.map_err(HarnessError::stage("stop Firehose"))?;
+        self.flow.pipe.stop().await.map_err(HarnessError::stage("stop the pipe"))?;
+        self.flow.notifications.stop().await.map_err(HarnessError::stage("stop the notifications"))?;
+        self.postgres.stop().await.map_err(HarnessError::stage("stop PostgreSQL"))?;
+        self.stores.shutdown().await
+    }
+}
+
+/// Rows exported, rows loaded, and the running task.
+pub(crate) type Copied = (BTreeMap<String, u64>, BTreeMap<String, u64>, DmsHandle);
+
+/// Batch export and full load inside the slot's snapshot, then change capture: rows exported, rows loaded, the running task.
+pub(crate) async fn copy_tables(
+    stores: &Stores,
+    lake: &Lake,
+    endpoint: &PostgresEndpoint,
+    task: DmsTask,
+    clock: &Clock,
+    events: &EventSink,
+) -> Result<Copied, HarnessError> {
+    let snapshot = task.snapshot_name().unwrap_or_default().to_owned();
+    let s3 = s3_client(&stores.endpoints);
+    let exported = timed(Stage::Batch, "export", clock, events, async {
+        let mut exported = BTreeMap::new();
+        for table in lake.batch_tables() {
+            let report = lakebed_source::export_table(endpoint, &snapshot, table, 1, &s3, events)
+                .await
+                .map_err(HarnessError::stage("export the batch tables"))?;
+            exported.insert(table.name.clone(), report.rows);
+        }
+        Ok::<_, HarnessError>(exported)
+    })
+    .await?;
+    let (loaded, dms) = start_dms(task, lake).await?;
+    Ok((exported, loaded, dms))
+}
+
+/// Postgres refuses to run as root and drops to another user, who must be able to reach its folder: a throw-away one lies in the
+/// system's temporary folder, not in the run's private one.
+fn postgres_parent(place: RunPlace<'_>) -> PathBuf {
+    if place.keep_postgres { place.run_dir.path().to_owned() } else { std::env::temp_dir() }
+}
+
+async fn is_empty(client: &tokio_postgres::Client, lake: &Lake) -> Result<bool, HarnessError> {
+    for table in &lake.tables {
+        let sql = format!("SELECT EXISTS (SELECT FROM {}.{})", table.schema, table.name);
+        let row = client.query_one(&sql, &[]).await.map_err(HarnessError::stage("look at the source tables"))?;
+        if row.try_get::<_, bool>(0).map_err(HarnessError::stage("look at the source tables"))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn start_firehose(flow: &Flow, clock: &Clock, seed: Seed, events: &EventSink) -> Result<FirehoseHandle, HarnessError> {
+    Firehose::start(FirehoseConfig {
+        name: layout::FIREHOSE_STREAM.to_owned(),
+        kinesis_stream: layout::KINESIS_STREAM.to_owned(),
+        transform: lakebed_contract::handler::FIREHOSE_ROUTER.to_owned(),
+        registry: flow.registry.clone(),
+        bucket: layout::STAGE_BUCKET.to_owned(),
+        prefix: "raw/!{partitionKeyFromLambda:table_name}/".to_owned(),
+        error_prefix: "errors/!{firehose:error-output-type}/".to_owned(),
+        buffer_bytes: FIREHOSE_BUFFER_BYTES,
+        buffer_interval: FIREHOSE_BUFFER_INTERVAL,
+        active_partitions_max: FIREHOSE_ACTIVE_PARTITIONS_MAX,
+        endpoints: flow.parts.endpoints.clone(),
+        clock: clock.clone(),
+        seed,
+        events: events.clone(),
+    })
+    .map_err(HarnessError::stage("start Firehose"))
+}
+
+async fn start_dms(task: DmsTask, lake: &Lake) -> Result<(BTreeMap<String, u64>, DmsHandle), HarnessError> {
+    let streamed: Vec<_> =
+        lake.tables.iter().filter(|table| table.load == lakebed_contract::table::LoadRoute::Stream).collect();
+    let loaded = task.full_load(&streamed).await.map_err(HarnessError::stage("copy the tables"))?;
+    let dms = task.start_cdc().await.map_err(HarnessError::stage("start change capture"))?;
+    Ok((loaded, dms))
+}
+
+async fn current_lsn(endpoint: &PostgresEndpoint) -> Result<Lsn, HarnessError> {
+    let client = lakebed_source::connect(endpoint).await.map_err(HarnessError::stage("connect to PostgreSQL"))?;
+    let row = client
+        .query_one("SELECT pg_current_wal_lsn()::text", &[])
+        .await
+        .map_err(HarnessError::stage("read the end of the log"))?;
+    let text: String = row.try_get(0).map_err(HarnessError::stage("read the end of the log"))?;
+    text.parse().map_err(HarnessError::stage("read the end of the log"))
+}
+
