@@ -17,8 +17,8 @@ pub mod demo;
 pub mod file_ingest;
 pub mod generate;
 pub mod open;
-pub mod serve;
 pub mod run;
+pub mod serve;
 pub mod tally;
 
 pub mod judge;

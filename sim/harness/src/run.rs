@@ -290,4 +290,3 @@ async fn current_lsn(endpoint: &PostgresEndpoint) -> Result<Lsn, HarnessError> {
     let text: String = row.try_get(0).map_err(HarnessError::stage("read the end of the log"))?;
     text.parse().map_err(HarnessError::stage("read the end of the log"))
 }
-

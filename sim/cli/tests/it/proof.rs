@@ -56,7 +56,9 @@ async fn tamper(run: &Run, python: &Path, table: &str, key: &str, action: &[&str
 async fn pyiceberg_agrees_with_postgres_and_the_judge_notices_every_damage() {
     let Some(python) = oracle::python() else { return };
     let run_dir = RunDir::throw_away().expect("folder");
-    let mut run = Run::start(&options(), RunPlace::throw_away(&run_dir), &Clock::wall(), &EventSink::default()).await.expect("starts");
+    let mut run = Run::start(&options(), RunPlace::throw_away(&run_dir), &Clock::wall(), &EventSink::default())
+        .await
+        .expect("starts");
     run.copy_and_follow(&Tally::default()).await.expect("runs");
     let verdict = run.judge().await.expect("judged");
     expect_only(&verdict, &[], "an honest run");
@@ -89,7 +91,9 @@ async fn pyiceberg_agrees_with_postgres_and_the_judge_notices_every_damage() {
 async fn the_judge_notices_a_changed_value_and_a_dropped_row() {
     let Some(python) = oracle::python() else { return };
     let run_dir = RunDir::throw_away().expect("folder");
-    let mut run = Run::start(&options(), RunPlace::throw_away(&run_dir), &Clock::wall(), &EventSink::default()).await.expect("starts");
+    let mut run = Run::start(&options(), RunPlace::throw_away(&run_dir), &Clock::wall(), &EventSink::default())
+        .await
+        .expect("starts");
     run.copy_and_follow(&Tally::default()).await.expect("runs");
     tamper(&run, &python, "silver.brewery", "brewery_id", &["change", "city", "Atlantis"]).await;
     let verdict = run.judge().await.expect("judged");
