@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn the_first_number_of_seed_7_is_pinned() {
         // A change here changes every generated row of every recorded run.
-        assert_eq!(Seed(7).child("pin").0, 0);
+        assert_eq!(Seed(7).child("pin").0, 10_633_216_995_400_171_942);
         let uuid = uuid_from(&mut Seed(7).rng("pin"));
         assert_eq!(uuid.get_version_num(), 4);
     }
