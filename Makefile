@@ -5,7 +5,7 @@ ARGS ?=
 CARGO ?= cargo
 
 demo: setup ## set up what is missing, then: lakebed demo (ARGS="--scale 0.01 --seed 8" passes arguments)
-	@$(CARGO) run --quiet --locked -p lakebed -- demo $(ARGS)
+	@$(CARGO) run --locked -p lakebed -- demo $(ARGS)
 
 test: setup ## set up what is missing, then the whole test suite
 	@.ci/setup oracles

@@ -50,7 +50,7 @@ pub struct Stores {
 }
 
 impl Stores {
-    /// Starts the stores on `port` (0 for any) over `state_dir`.
+    /// Starts the stores on `port` (0 for any) over `state_dir`, ready for a [`Flow`] to take their S3 events.
     pub async fn start(
         state_dir: &Path,
         port: u16,
@@ -59,18 +59,42 @@ impl Stores {
         events: &EventSink,
     ) -> Result<Self, HarnessError> {
         let (sender, receiver) = mpsc::channel(NOTIFICATION_QUEUE_MAX);
+        let mut stores = Self::listen(state_dir, port, clock, seed, events, Some(sender)).await?;
+        stores.notifications = Some(receiver);
+        Ok(stores)
+    }
+
+    /// Starts the stores alone: nobody takes S3 events, so a bucket notification is refused, not accepted and ignored.
+    pub async fn start_alone(
+        state_dir: &Path,
+        port: u16,
+        clock: &Clock,
+        seed: Seed,
+        events: &EventSink,
+    ) -> Result<Self, HarnessError> {
+        Self::listen(state_dir, port, clock, seed, events, None).await
+    }
+
+    async fn listen(
+        state_dir: &Path,
+        port: u16,
+        clock: &Clock,
+        seed: Seed,
+        events: &EventSink,
+        notifications: Option<mpsc::Sender<Value>>,
+    ) -> Result<Self, HarnessError> {
         let cloud = Cloud::start(CloudConfig {
             port,
             state_dir: state_dir.to_owned(),
             clock: clock.clone(),
             seed,
             events: events.clone(),
-            notifications: Some(sender),
+            notifications,
         })
         .await
         .map_err(HarnessError::stage("start the stores"))?;
         let endpoints = Endpoints::embedded(cloud.port());
-        Ok(Self { cloud, endpoints, notifications: Some(receiver) })
+        Ok(Self { cloud, endpoints, notifications: None })
     }
 
     /// The port in use.

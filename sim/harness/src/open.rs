@@ -29,7 +29,7 @@ impl OpenLake {
         seed: Seed,
         events: &EventSink,
     ) -> Result<Self, HarnessError> {
-        let stores = Stores::start(run_dir.path(), 0, &clock, seed, events).await?;
+        let stores = Stores::start_alone(run_dir.path(), 0, &clock, seed, events).await?;
         let parts = parts(files, stores.endpoints.clone(), run_dir, clock)?;
         Ok(Self { stores: Some(stores), parts })
     }

@@ -56,7 +56,7 @@ impl Up {
         events: EventSink,
     ) -> Result<Self, HarnessError> {
         let running = if options.stores_only {
-            let stores = Stores::start(run_dir.path(), options.port, &clock, options.demo.seed, &events).await?;
+            let stores = Stores::start_alone(run_dir.path(), options.port, &clock, options.demo.seed, &events).await?;
             Running::Stores(Box::new(stores))
         } else {
             let place = RunPlace { run_dir, port: options.port, keep_postgres: true };

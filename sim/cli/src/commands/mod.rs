@@ -57,13 +57,18 @@ enum Raced<T> {
 
 /// Runs `work` to its end, or until Ctrl-C or SIGTERM; then drops it, which stops everything it started.
 fn race<T>(work: impl Future<Output = Result<T, HarnessError>>) -> anyhow::Result<Raced<T>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(async {
+    on_runtime(async {
         tokio::select! {
             result = work => result.map(Raced::Finished),
             () = interrupted() => Ok(Raced::Interrupted),
         }
-    });
+    })
+}
+
+/// Runs `work` to its end on a runtime of its own, and ends the tasks that it left behind.
+fn on_runtime<T>(work: impl Future<Output = Result<T, HarnessError>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_MAX);
     Ok(result?)
 }

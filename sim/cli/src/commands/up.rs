@@ -5,7 +5,7 @@ use lakebed_harness::HarnessError;
 use lakebed_harness::run_dir::RunDir;
 use lakebed_harness::serve::{Up, UpOptions};
 
-use super::{Raced, race};
+use super::{interrupted, on_runtime};
 use crate::arguments::UpArguments;
 use crate::environment::Environment;
 use crate::exit::End;
@@ -18,8 +18,11 @@ pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow:
     let progress = Progress::new();
     let events = progress.sink();
     let options = UpOptions { port: arguments.port, stores_only: arguments.stores_only, demo };
-    let outcome = race(async {
-        let up = Up::start(options, &run_dir, Clock::wall(), events).await?;
+    let end = on_runtime(async {
+        let up = tokio::select! {
+            started = Up::start(options, &run_dir, Clock::wall(), events) => started?,
+            () = interrupted() => return Ok(End::Interrupted),
+        };
         let exports = up.exports(&run_dir);
         let mut text = String::new();
         for (name, value) in &exports.variables {
@@ -27,15 +30,15 @@ pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow:
         }
         printer::data(&text).map_err(HarnessError::file("print to", "stdout"))?;
         printer::line(&format!("up; state in {}; stop with Ctrl-C", exports.state_dir.display()));
-        tokio::select! {
+        let failed = tokio::select! {
             failed = up.serve() => failed,
-            () = super::interrupted() => up.stop().await,
-        }
+            // Ctrl-C is how `up` is meant to end.
+            () = interrupted() => Ok(()),
+        };
+        // In order even after a failure: what is in flight is written out.
+        up.stop().await?;
+        failed.map(|()| End::Done)
     });
     progress.finish();
-    match outcome? {
-        // Ctrl-C is how `up` is meant to end.
-        Raced::Finished(()) => Ok(End::Done),
-        Raced::Interrupted => Ok(End::Interrupted),
-    }
+    end
 }

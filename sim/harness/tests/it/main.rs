@@ -1,0 +1,11 @@
+//! The stretch from a raw object to bronze, through the real AWS SDK against the embedded stores.
+//!
+//! Every test has stores of its own: free port, temporary folder, virtual clock. Nothing waits in real time, and nothing
+//! here needs Postgres. What the engine makes of single values is tested beside it, in `lakebed-ingest`.
+
+mod support;
+
+mod control_table;
+
+mod bronze_handlers;
+mod gzip_cases;
