@@ -9,6 +9,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lakebed_contract::event::Outcome;
 use lakebed_contract::{EventSink, RunEvent, Stage};
 
+/// Columns of wrapped lines.
+const WIDTH_MAX: usize = 100;
 /// Redraws per second.
 const DRAWS_PER_SECOND: u8 = 10;
 
@@ -62,13 +64,15 @@ impl Shown {
     fn show(&mut self, event: &RunEvent) {
         match event {
             RunEvent::RunStarted { seed, scale, backend, bounds } => {
-                let bounds: Vec<_> = bounds.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                self.say(&format!("seed {seed}, scale {scale}, backend {backend}; bounds: {}", bounds.join(" ")));
+                self.say(&format!("seed {seed}, scale {scale}, backend {backend}; bounds in force:"));
+                for line in wrapped(bounds.iter().map(|(name, value)| format!("{name}={value}"))) {
+                    self.say(&line);
+                }
             }
             RunEvent::StageStarted { stage, detail } if self.bars.is_some() => self.update(*stage, 0, detail),
             RunEvent::Progress { stage, table, rows, .. } if self.bars.is_some() => self.update(*stage, *rows, table),
             RunEvent::StageFinished { stage, detail, elapsed } => {
-                self.say(&format!("{stage:<9} {detail:<22} {}", seconds(*elapsed)));
+                self.say(&format!("{:<9} {detail:<22} {}", stage.as_str(), seconds(*elapsed)));
             }
             RunEvent::Judged { invariant, outcome, detail } => {
                 let word = match outcome {
@@ -104,6 +108,21 @@ impl Shown {
             None => line(text),
         }
     }
+}
+
+/// Words on indented lines.
+fn wrapped(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut lines = vec![String::from(" ")];
+    for word in words {
+        let last = lines.last_mut().expect("there is always one line");
+        if last.len() + word.len() >= WIDTH_MAX {
+            lines.push(format!("  {word}"));
+        } else {
+            last.push(' ');
+            last.push_str(&word);
+        }
+    }
+    lines
 }
 
 /// `1.234 s`.

@@ -112,6 +112,9 @@ impl HarnessError {
 
 /// Hints for errors of the stages, found by type so that no text is parsed.
 fn stage_hint(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
+    if let Some(lakebed_source::SourceError::PostgresNotFound { .. }) = source.downcast_ref() {
+        return Some("run `make setup`, or set LAKEBED_PG_BIN to the folder that holds postgres and initdb".to_owned());
+    }
     if let Some(lakebed_cloud::CloudError::PortTaken { port }) = source.downcast_ref() {
         return Some(format!("another program listens on port {port}; choose another with --port, or 0 for any"));
     }

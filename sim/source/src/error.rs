@@ -13,10 +13,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// No usable installation.
-    #[error(
-        "failed to find Postgres {minimum} or newer; looked at {looked_at}; \
-         run `make setup`, or set LAKEBED_PG_BIN to the directory that holds `postgres` and `initdb`"
-    )]
+    #[error("failed to find Postgres {minimum} or newer; looked at {looked_at}")]
     PostgresNotFound {
         /// Lowest major version that will do.
         minimum: u32,

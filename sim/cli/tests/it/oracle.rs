@@ -26,6 +26,7 @@ pub(crate) fn run(python: &Path, script: &str, arguments: &[&str]) -> Output {
         .env("AWS_ACCESS_KEY_ID", "lakebed")
         .env("AWS_SECRET_ACCESS_KEY", "lakebed-secret")
         .env("AWS_REGION", "us-east-1")
+        .env("AWS_DEFAULT_REGION", "us-east-1")
         .output()
         .expect("python starts")
 }

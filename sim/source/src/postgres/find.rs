@@ -162,13 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn an_explicit_directory_excludes_the_others_and_the_error_tells_what_to_do() {
+    fn an_explicit_directory_excludes_the_others_and_the_error_tells_where_it_looked() {
         let root = tempfile::tempdir().unwrap();
         let old = root.path().join("old");
         fake_installation(&old, "14.9");
         let refused = find_postgres(Some(&old), None).expect_err("14 is too old").to_string();
-        assert!(refused.contains("14.9 is too old") && refused.contains("LAKEBED_PG_BIN"), "{refused}");
+        assert!(refused.contains("14.9 is too old"), "{refused}");
         let missing = find_postgres(Some(&root.path().join("nowhere")), None).expect_err("nothing there").to_string();
-        assert!(missing.contains("nowhere") && missing.contains("make setup"), "{missing}");
+        assert!(missing.contains("nowhere"), "{missing}");
     }
 }

@@ -18,7 +18,8 @@ const FAST_SHUTDOWN_SECONDS_MAX: u32 = 10;
 const IMMEDIATE_SHUTDOWN_SECONDS_MAX: u32 = 5;
 
 /// Arguments: log file, socket directory, directory to remove at the end (or empty), patience, more patience, command….
-/// The watcher holds the pipe as descriptor 3; Postgres must not, nor may it wait for our end.
+/// The watcher holds the pipe as descriptor 3; Postgres must not, nor may it wait for our end. The watcher traps TERM so that
+/// it ends after its `sleep`, not before: nothing is left behind once the shell has ended.
 const SCRIPT: &str = r#"
 log=$1; sockets=$2; doomed=$3; fast=$4; immediate=$5; shift 5
 umask 077
@@ -26,7 +27,8 @@ exec 3<&0 </dev/null >>"$log" 2>&1
 "$@" 3<&- &
 server=$!
 (
-  patience() { n=0; while [ $n -lt "$1" ] && kill -0 "$server"; do sleep 1; n=$((n + 1)); done; }
+  trap 'exit 0' TERM
+  patience() { n=0; while [ $n -lt "$1"0 ] && kill -0 "$server"; do sleep 0.1; n=$((n + 1)); done; }
   read -r never <&3
   kill -INT "$server"; patience "$fast"
   kill -QUIT "$server"; patience "$immediate"
@@ -35,7 +37,7 @@ server=$!
 watcher=$!
 exec 3<&-
 wait "$server"; status=$?
-kill "$watcher" 2>/dev/null
+kill "$watcher" 2>/dev/null; wait "$watcher" 2>/dev/null
 rm -rf "$sockets"
 [ -z "$doomed" ] || rm -rf "$doomed" 2>/dev/null
 exit "$status"
