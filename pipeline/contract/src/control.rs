@@ -114,7 +114,6 @@ pub struct ControlRecord {
 
 impl ControlRecord {
     /// A record that has just been received.
-    #[expect(clippy::too_many_arguments, reason = "the identity of an object version has this many parts")]
     pub fn received(
         bucket: &str,
         key: &str,

@@ -139,6 +139,10 @@ pub(crate) fn with_sources(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut under = error.source();
     while let Some(source) = under {
+        // Their texts may quote a value.
+        if source.is::<arrow::error::ArrowError>() || source.is::<parquet::errors::ParquetError>() {
+            break;
+        }
         let text = source.to_string();
         if !line.ends_with(&text) {
             line = format!("{line}: {text}");

@@ -27,6 +27,9 @@ use crate::worker::peak_rss_bytes;
 /// Part of the source rows that the mutation run changes.
 pub const MUTATION_SHARE: f64 = 0.05;
 
+/// Invariants a demo must prove: one of these unchecked is no pass.
+pub const REQUIRED: [&str; 8] = ["I1", "I2", "I3", "I4", "I5", "I6", "I8", "I10"];
+
 /// How a demo runs.
 #[derive(Clone, Debug)]
 pub struct DemoOptions {
@@ -81,8 +84,11 @@ pub async fn run(
     let top_beers = run.top_beers().await?;
     run.stop().await?;
 
+    let proven = REQUIRED.iter().all(|name| {
+        verdict.invariants.get(*name).is_some_and(|finding| finding.outcome == lakebed_contract::event::Outcome::Pass)
+    });
     let summary = RunSummary {
-        verdict: if verdict.passed() { "pass" } else { "fail" }.to_owned(),
+        verdict: if verdict.passed() && proven { "pass" } else { "fail" }.to_owned(),
         seed: options.seed.0,
         scale: options.scale,
         backend: "embedded".to_owned(),
@@ -176,7 +182,7 @@ impl Run {
         for table in tables {
             let result = lakebed_warehouse::query(&context, &format!("SELECT count(*) FROM {namespace}.{table}"))
                 .await
-                .map_err(HarnessError::stage("count rows"))?;
+                .map_err(HarnessError::query)?;
             let count = result.rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok()).unwrap_or(0);
             rows.insert(table.to_owned(), count);
         }
@@ -210,7 +216,7 @@ async fn change_source(
 /// The best beers over all months with enough reviews to mean something.
 pub async fn top_beers(context: &lakebed_warehouse::WarehouseContext) -> Result<Vec<TopBeer>, HarnessError> {
     const SQL: &str = include_str!("top_beers.sql");
-    let result = lakebed_warehouse::query(context, SQL).await.map_err(HarnessError::stage("list the top beers"))?;
+    let result = lakebed_warehouse::query(context, SQL).await.map_err(HarnessError::query)?;
     let cell = |row: &Vec<Option<String>>, at: usize| row.get(at).cloned().flatten().unwrap_or_default();
     let to_beer = |row: &Vec<Option<String>>| TopBeer {
         beer_name: cell(row, 0),

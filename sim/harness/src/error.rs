@@ -77,9 +77,14 @@ impl HarnessError {
         move |source| Self::Stage { action, source: source.into() }
     }
 
-    /// Wraps an error of a user's query: their SQL is input.
+    /// Wraps an error of a user's query: their SQL is input, everything else is not their fault.
     pub fn query(error: lakebed_warehouse::WarehouseError) -> Self {
-        Self::Input { message: format!("failed to run the query: {error}") }
+        use lakebed_warehouse::WarehouseError as Warehouse;
+        match &error {
+            Warehouse::QueryRefused { .. } => Self::Input { message: error.to_string() },
+            Warehouse::Sql { .. } | Warehouse::Request { .. } => Self::Input { message: error.report() },
+            _ => Self::Stage { action: "run the query", source: error.report().into() },
+        }
     }
 
     /// Wraps a file error.
@@ -114,6 +119,9 @@ impl HarnessError {
 fn stage_hint(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
     if let Some(lakebed_source::SourceError::PostgresNotFound { .. }) = source.downcast_ref() {
         return Some("run `make setup`, or set LAKEBED_PG_BIN to the folder that holds postgres and initdb".to_owned());
+    }
+    if let Some(lakebed_flow::dms::DmsError::Slot { .. }) = source.downcast_ref() {
+        return Some("the first copy was interrupted: remove the state directory and start again".to_owned());
     }
     if let Some(lakebed_cloud::CloudError::PortTaken { port }) = source.downcast_ref() {
         return Some(format!("another program listens on port {port}; choose another with --port, or 0 for any"));

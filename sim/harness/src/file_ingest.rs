@@ -85,7 +85,8 @@ pub struct IngestReport {
 struct Upload {
     path: PathBuf,
     table: String,
-    key: String,
+    /// Names this content, mapping included: `sha256=<16 digits>/<file name>`.
+    tail: String,
     mapping: Option<(String, String)>,
 }
 
@@ -114,7 +115,7 @@ pub async fn run(
         worker_program: options.worker_program.clone(),
     };
     let flow = Flow::start(&mut stores, run_dir, config).await?;
-    let keys = timed(Stage::Batch, "upload", &clock, &events, upload_all(&stores, &uploads)).await?;
+    let keys = timed(Stage::Batch, "upload", &clock, &events, upload_all(&flow, &uploads)).await?;
     timed(Stage::Bronze, "settle the files", &clock, &events, settle_raw(&flow, &clock)).await?;
     flow.refresh("after-ingest").await?;
     let mut objects = Vec::new();
@@ -149,12 +150,16 @@ fn plan(options: &IngestOptions, lake: &Lake) -> Result<Vec<Upload>, HarnessErro
     let mut uploads: Vec<Upload> = Vec::new();
     for path in &options.files {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let (stem, is_csv) = (name.trim_end_matches(".gz"), name.trim_end_matches(".gz").ends_with(".csv"));
+        let stem = name.strip_suffix(".gz").unwrap_or(&name);
+        let is_csv = stem.ends_with(".csv");
         if !is_csv && !stem.ends_with(".json") {
             return Err(input(format!(
                 "failed to ingest `{}`: expected .csv, .csv.gz, .json or .json.gz",
                 path.display()
             )));
+        }
+        if !is_csv && options.mapping.is_some() {
+            return Err(input(format!("failed to use --mapping for `{}`: it is for CSV files", path.display())));
         }
         let head = read_head(path)?;
         let mapping = if is_csv { choose_mapping(options, lake, table, path, &head)? } else { None };
@@ -163,12 +168,9 @@ fn plan(options: &IngestOptions, lake: &Lake) -> Result<Vec<Upload>, HarnessErro
             let parsed = Mapping::parse(text).map_err(|error| input(format!("{error}")))?;
             tables = parsed.table_names().map(str::to_owned).collect();
         }
+        let tail = format!("sha256={}/{name}", digest(path, mapping.as_ref().map(|(_, text)| text.as_str()))?);
         for table in tables {
-            let key = format!("{}{table}/{name}", layout::RAW_PREFIX);
-            if uploads.iter().any(|earlier| earlier.key == key) {
-                return Err(input(format!("failed to ingest `{}`: another file has the same name", path.display())));
-            }
-            uploads.push(Upload { path: path.clone(), table, key, mapping: mapping.clone() });
+            uploads.push(Upload { path: path.clone(), table, tail: tail.clone(), mapping: mapping.clone() });
         }
     }
     Ok(uploads)
@@ -187,12 +189,15 @@ fn read_head(path: &Path) -> Result<Vec<u8>, HarnessError> {
         Box::new(file)
     };
     let mut head = Vec::new();
-    reader
-        .by_ref()
-        .take(HEADER_BYTES_MAX as u64)
-        .read_to_end(&mut head)
-        .map_err(HarnessError::file("read the head of input file", path))?;
-    Ok(head)
+    let read = reader.by_ref().take(HEADER_BYTES_MAX as u64).read_to_end(&mut head);
+    // What lies behind a readable head is the engine's to judge.
+    match read {
+        Err(error) if head.is_empty() => {
+            let message = format!("failed to read input file `{}`: {}", path.display(), error.kind());
+            Err(HarnessError::Input { message })
+        }
+        _ => Ok(head),
+    }
 }
 
 /// Name and text of the mapping for one file; `None` when its header is the contract's own.
@@ -257,19 +262,44 @@ fn header_columns(head: &[u8]) -> Vec<String> {
     record.iter().map(|field| field.iter().map(|byte| char::from(*byte)).collect()).collect()
 }
 
-async fn upload_all(stores: &Stores, uploads: &[Upload]) -> Result<Vec<String>, HarnessError> {
-    let s3 = s3_client(&stores.endpoints);
+/// Sixteen hexadecimal digits that name a file's bytes and its mapping.
+fn digest(path: &Path, mapping: Option<&str>) -> Result<String, HarnessError> {
+    use sha2::{Digest, Sha256};
+    let mut file = std::fs::File::open(path).map_err(HarnessError::file("read input file", path))?;
+    let mut hash = Sha256::new();
+    std::io::copy(&mut file, &mut hash).map_err(HarnessError::file("read input file", path))?;
+    hash.update(mapping.unwrap_or_default().as_bytes());
+    Ok(data_encoding::HEXLOWER.encode(&hash.finalize()[..8]))
+}
+
+/// The same content keeps its key, so that a repetition changes nothing. New content is a new generation of its table: its
+/// rows beat those of files ingested before, as a corrected file must.
+async fn raw_key(flow: &Flow, upload: &Upload) -> Result<String, HarnessError> {
+    let known =
+        flow.control.list(Some(&upload.table), None).await.map_err(HarnessError::stage("list the control table"))?;
+    let suffix = format!("/{}", upload.tail);
+    if let Some(record) = known.iter().find(|record| record.key.ends_with(&suffix)) {
+        return Ok(record.key.clone());
+    }
+    let newest = known.iter().map(|record| layout::generation_of_raw_key(&record.key)).max().unwrap_or(0);
+    Ok(format!("{}{}/generation={}/{}", layout::RAW_PREFIX, upload.table, newest + 1, upload.tail))
+}
+
+async fn upload_all(flow: &Flow, uploads: &[Upload]) -> Result<Vec<String>, HarnessError> {
+    let s3 = s3_client(&flow.parts.endpoints);
     let mut keys = Vec::new();
     for upload in uploads {
         let body = ByteStream::from_path(&upload.path).await.map_err(HarnessError::stage("read an input file"))?;
-        let mut request = s3.put_object().bucket(layout::STAGE_BUCKET).key(&upload.key).body(body);
+        let key = raw_key(flow, upload).await?;
+        let mut request = s3.put_object().bucket(layout::STAGE_BUCKET).key(&key).body(body);
         if let Some((_, text)) = &upload.mapping {
-            request = request.metadata(layout::MAPPING_METADATA_KEY, data_encoding::BASE64.encode(text.as_bytes()));
+            let value = Mapping::to_metadata(text).map_err(HarnessError::stage("attach the mapping"))?;
+            request = request.metadata(layout::MAPPING_METADATA_KEY, value);
         }
         let answer = request.send().await.map_err(HarnessError::stage("upload an input file"))?;
         let etag = answer.e_tag().unwrap_or_default();
-        tracing::debug!(key = upload.key, table = upload.table, "uploaded");
-        keys.push(layout::control_key(layout::STAGE_BUCKET, &upload.key, etag));
+        tracing::debug!(key, table = upload.table, "uploaded");
+        keys.push(layout::control_key(layout::STAGE_BUCKET, &key, etag));
     }
     Ok(keys)
 }

@@ -100,9 +100,22 @@ pub async fn settle_raw(flow: &Flow, clock: &Clock) -> Result<RawLayer, HarnessE
                 .await
                 .map_err(HarnessError::stage("sweep raw objects without a control record"))?;
         }
-        for record in raw.records.iter().filter(|record| record.status == Status::Failed) {
-            flow.control.retry(&record.pk).await.map_err(HarnessError::stage("retry a failed raw object"))?;
+        if raw.records.iter().any(|record| record.status == Status::Failed) {
+            retry_failed(flow).await?;
         }
         clock.sleep(LOOK_INTERVAL).await;
     }
+}
+
+/// Puts failed objects back. Step Functions retries on its own first: only when it has come to rest is FAILED final.
+async fn retry_failed(flow: &Flow) -> Result<(), HarnessError> {
+    flow.machines.idle().await;
+    for record in look(flow).await?.records.iter().filter(|record| record.status == Status::Failed) {
+        match flow.control.retry(&record.pk).await {
+            // Somebody else moved it on in between.
+            Ok(_) | Err(lakebed_ingest::IngestError::WrongStatus { .. }) => {}
+            Err(error) => return Err(HarnessError::stage("retry a failed raw object")(error)),
+        }
+    }
+    Ok(())
 }

@@ -98,12 +98,18 @@ impl Run {
             let client =
                 lakebed_source::connect(&endpoint).await.map_err(HarnessError::stage("connect to PostgreSQL"))?;
             lakebed_source::create_schema(&client, &lake).await.map_err(HarnessError::stage("create the schema"))?;
-            if place.keep_postgres && !is_empty(&client, &lake).await? {
-                return Ok(SourceTruth::default());
+            if place.keep_postgres {
+                if loaded_before(&client, &lake, place.run_dir).await? {
+                    return Ok(SourceTruth::default());
+                }
+                refuse_orphaned_lake(&stores, place.run_dir).await?;
             }
-            lakebed_source::load(&endpoint, &lake, options.scale, options.seed, events)
+            let truth = lakebed_source::load(&endpoint, &lake, options.scale, options.seed, events)
                 .await
-                .map_err(HarnessError::stage("load the source tables"))
+                .map_err(HarnessError::stage("load the source tables"))?;
+            let marked = format!("COMMENT ON SCHEMA {} IS '{LOADED}'", source_schema(&lake));
+            client.batch_execute(&marked).await.map_err(HarnessError::stage("mark the source as loaded"))?;
+            Ok::<_, HarnessError>(truth)
         })
         .await?;
         let config = FlowConfig {
@@ -242,15 +248,49 @@ fn postgres_parent(place: RunPlace<'_>) -> PathBuf {
     if place.keep_postgres { place.run_dir.path().to_owned() } else { std::env::temp_dir() }
 }
 
-async fn is_empty(client: &tokio_postgres::Client, lake: &Lake) -> Result<bool, HarnessError> {
+/// Comment on the source's schema once its first load is complete: tables are copied one by one, and a load that was
+/// interrupted must not pass for a source.
+const LOADED: &str = "lakebed: loaded";
+
+fn source_schema(lake: &Lake) -> &str {
+    lake.tables.first().map_or("public", |table| table.schema.as_str())
+}
+
+/// Whether an earlier start loaded the kept source; an interrupted load is refused.
+async fn loaded_before(client: &tokio_postgres::Client, lake: &Lake, run_dir: &RunDir) -> Result<bool, HarnessError> {
+    const LOOK: &str = "look at the source tables";
+    let sql = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1";
+    let row = client.query_one(sql, &[&source_schema(lake)]).await.map_err(HarnessError::stage(LOOK))?;
+    let comment: Option<String> = row.try_get(0).map_err(HarnessError::stage(LOOK))?;
+    if comment.as_deref() == Some(LOADED) {
+        return Ok(true);
+    }
     for table in &lake.tables {
         let sql = format!("SELECT EXISTS (SELECT FROM {}.{})", table.schema, table.name);
-        let row = client.query_one(&sql, &[]).await.map_err(HarnessError::stage("look at the source tables"))?;
-        if row.try_get::<_, bool>(0).map_err(HarnessError::stage("look at the source tables"))? {
-            return Ok(false);
+        let row = client.query_one(&sql, &[]).await.map_err(HarnessError::stage(LOOK))?;
+        if row.try_get::<_, bool>(0).map_err(HarnessError::stage(LOOK))? {
+            let folder = run_dir.path().display();
+            let message =
+                format!("failed to take up `{folder}`: its first load was interrupted; remove it and start again");
+            return Err(HarnessError::Input { message });
         }
     }
-    Ok(true)
+    Ok(false)
+}
+
+/// A lake whose source is gone holds positions that a new source's changes would not beat.
+async fn refuse_orphaned_lake(stores: &Stores, run_dir: &RunDir) -> Result<(), HarnessError> {
+    let s3 = s3_client(&stores.endpoints);
+    let raw = s3.list_objects_v2().bucket(layout::STAGE_BUCKET).prefix(layout::RAW_PREFIX).max_keys(1).send().await;
+    // No bucket yet means an unused folder.
+    if raw.is_ok_and(|page| !page.contents().is_empty()) {
+        let folder = run_dir.path().display();
+        let message = format!(
+            "failed to take up `{folder}`: its lake belongs to a source that is gone; name another --state-dir"
+        );
+        return Err(HarnessError::Input { message });
+    }
+    Ok(())
 }
 
 fn start_firehose(flow: &Flow, clock: &Clock, seed: Seed, events: &EventSink) -> Result<FirehoseHandle, HarnessError> {

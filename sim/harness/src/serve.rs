@@ -113,8 +113,9 @@ impl Up {
             Running::Stores(stores) => stores.shutdown().await,
             Running::Path(path) => {
                 let (run, dms) = *path;
-                dms.stop().await.map_err(HarnessError::stage("stop the DMS task"))?;
-                run.stop().await
+                let captured = dms.stop().await.map_err(HarnessError::stage("stop the DMS task"));
+                let stopped = run.stop().await;
+                captured.and(stopped)
             }
         }
     }

@@ -28,7 +28,7 @@ pub struct RunSummary {
     pub timings_ms: BTreeMap<String, u64>,
     /// Milliseconds from start to verdict.
     pub total_ms: u64,
-    /// Highest resident memory of this process and of any worker, bytes; 0 where the system does not tell.
+    /// Highest resident memory of this process, without workers and Postgres, bytes; 0 where the system does not tell.
     pub peak_rss_bytes: u64,
     /// Best beers of the run: name, reviews, rating.
     pub top_beers: Vec<TopBeer>,

@@ -31,6 +31,11 @@ impl Fields {
         Some((&self.bytes[start..end], quoted))
     }
 
+    /// What the record takes: a line of nothing but delimiters has no bytes and many fields.
+    fn memory_bytes(&self) -> usize {
+        self.bytes.len() + self.ends.len() * size_of::<(usize, bool)>()
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
@@ -116,7 +121,7 @@ impl<R: Read> Reader<R> {
                 return Ok(self.end_of_input(state, fault, any));
             }
             any = true;
-            if self.fields.bytes.len() > RECORD_BYTES_MAX && state != State::Skip {
+            if self.fields.memory_bytes() > RECORD_BYTES_MAX && state != State::Skip {
                 fault = Some("the record is larger than the limit");
                 self.fields.clear();
                 state = State::Skip;

@@ -10,6 +10,9 @@ use std::io::{self, Read};
 
 use super::RECORD_BYTES_MAX;
 
+/// Bytes of one document that are read again to find out whether it broke off.
+const REREAD_BYTES_MAX: usize = 2 * RECORD_BYTES_MAX;
+
 const CHUNK_BYTES: usize = 64 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -66,6 +69,7 @@ impl<R: Read> Documents<R> {
     /// Finds the end of the document that begins at `start`, reading more as needed.
     fn measure(&mut self) -> io::Result<Extent> {
         let (mut at, mut depth, mut in_string, mut escaped) = (self.start, 0usize, false, false);
+        let mut reread = 0;
         loop {
             if at == self.buffer.len() {
                 if at - self.start > RECORD_BYTES_MAX {
@@ -91,7 +95,7 @@ impl<R: Read> Documents<R> {
             }
             match byte {
                 b'"' => in_string = true,
-                b'{' if at > self.start && self.buffer[at - 1] == b'\n' && !self.may_continue(at) => {
+                b'{' if self.starts_line(at) && self.breaks_off(at, &mut reread) => {
                     return Ok(Extent::Broken(at, "the document breaks off"));
                 }
                 b'{' | b'[' => depth += 1,
@@ -103,6 +107,17 @@ impl<R: Read> Documents<R> {
                 return Ok(Extent::Complete(at));
             }
         }
+    }
+
+    fn starts_line(&self, at: usize) -> bool {
+        at > self.start && self.buffer[at - 1] == b'\n'
+    }
+
+    /// Whether the document cannot go on at `at`. Asks as long as that is cheap: an array of many lines would otherwise be
+    /// read again from its beginning for each of them.
+    fn breaks_off(&self, at: usize, reread: &mut usize) -> bool {
+        *reread += at - self.start;
+        *reread <= REREAD_BYTES_MAX && !self.may_continue(at)
     }
 
     /// Whether a document that holds the bytes up to and including `at` can still be valid.

@@ -9,7 +9,7 @@ use lakebed_harness::{demo, lake_folder};
 use super::{Raced, check_scale, only_embedded, race};
 use crate::arguments::{DemoArguments, SourceArguments};
 use crate::environment::Environment;
-use crate::exit::End;
+use crate::exit::{End, InputError};
 use crate::mask_key;
 use crate::printer::{self, Progress, grouped, table};
 
@@ -20,12 +20,15 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyho
         None => RunDir::throw_away()?,
     };
     if run_dir.has_data() {
-        return Err(lakebed_harness::HarnessError::ForeignFolder { path: run_dir.path().to_owned() }.into());
+        return Err(InputError::new(
+            format!("failed to keep the lake in `{}`: an earlier run lies there", run_dir.path().display()),
+            "name a new or empty folder, or remove that one",
+        ));
     }
     let progress = Progress::new();
     let outcome = race(demo::run(options, &run_dir, Clock::wall(), progress.sink()));
     progress.finish();
-    let Raced::Finished(DemoOutcome { summary, verdict }) = outcome? else { return Ok(End::Interrupted) };
+    let Raced::Finished(DemoOutcome { summary, .. }) = outcome? else { return Ok(End::Interrupted) };
     let json = serde_json::to_string_pretty(&summary)?;
     if arguments.keep.is_some() {
         std::fs::write(run_dir.path().join("run.json"), &json)?;
@@ -35,7 +38,7 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyho
     } else {
         printer::data(&render(&summary))?
     }
-    Ok(if verdict.passed() { End::Done } else { End::Failed })
+    Ok(if summary.verdict == "pass" { End::Done } else { End::Failed })
 }
 
 /// Options of a run over generated data.

@@ -45,7 +45,10 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> anyhow::Re
 /// The log goes to stderr; warnings and worse unless `LAKEBED_LOG` asks for more.
 fn start_log(environment: &Environment) {
     let filter = environment.log.as_deref().unwrap_or(LOG_DEFAULT);
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
+        crate::printer::line(&format!("LAKEBED_LOG is ignored: {error}"));
+        EnvFilter::new(LOG_DEFAULT)
+    });
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).init();
 }
 

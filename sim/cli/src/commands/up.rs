@@ -9,10 +9,15 @@ use super::{interrupted, on_runtime};
 use crate::arguments::UpArguments;
 use crate::environment::Environment;
 use crate::exit::End;
+use crate::mask_key;
 use crate::printer::{self, Progress};
 
 pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow::Result<End> {
-    let demo = super::demo::options(&arguments.source, environment, true)?;
+    let mut demo = super::demo::options(&arguments.source, environment, true)?;
+    if !arguments.stores_only {
+        // Users write rows of their own into what is up: no key that follows from a seed.
+        demo.mask = Some(mask_key::for_real_data(environment)?);
+    }
     let folder = arguments.state_dir.clone().unwrap_or_else(|| environment.state_dir.clone());
     let run_dir = RunDir::keep(&folder)?;
     let progress = Progress::new();
@@ -26,7 +31,7 @@ pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow:
         let exports = up.exports(&run_dir);
         let mut text = String::new();
         for (name, value) in &exports.variables {
-            text.push_str(&format!("export {name}={value}\n"));
+            text.push_str(&format!("export {name}='{}'\n", value.replace('\'', r"'\''")));
         }
         printer::data(&text).map_err(HarnessError::file("print to", "stdout"))?;
         printer::line(&format!("up; state in {}; stop with Ctrl-C", exports.state_dir.display()));

@@ -20,7 +20,7 @@ fn boto3_and_pyiceberg_work_with_what_up_prints() {
         .take(6)
         .filter_map(|line| {
             let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
-            Some((name.to_owned(), value.to_owned()))
+            Some((name.to_owned(), value.trim_matches('\'').to_owned()))
         })
         .collect();
     assert_eq!(exports.len(), 6, "{exports:?}");

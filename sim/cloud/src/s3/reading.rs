@@ -71,6 +71,9 @@ fn slice_of(range: Option<Range>, size: u64) -> S3Result<(u64, u64, Option<Strin
     let Some(range) = range else { return Ok((0, size, None)) };
     let bytes =
         range.check(size).map_err(|error| s3_error!(error, InvalidRange, "The requested range is not satisfiable"))?;
+    if bytes.is_empty() {
+        return Err(s3_error!(InvalidRange, "The requested range is not satisfiable"));
+    }
     let content_range = format!("bytes {}-{}/{size}", bytes.start, bytes.end - 1);
     Ok((bytes.start, bytes.end - bytes.start, Some(content_range)))
 }

@@ -29,6 +29,11 @@ const ALLOWED: [(&str, &[&str]); 4] = [
 
 /// `NotImplemented` when a header asks for what is not done here.
 pub(super) fn check(headers: &HeaderMap) -> S3Result<()> {
+    let has = |name: &str| headers.contains_key(name);
+    // s3s does not hand these on for a copy: without this the target would be overwritten in spite of them.
+    if has("x-amz-copy-source") && (has("if-match") || has("if-none-match")) {
+        return Err(s3_error!(NotImplemented, "a condition on the target of a copy is not implemented"));
+    }
     for (name, value) in headers {
         let name = name.as_str();
         let is_allowed = match ALLOWED.iter().find(|(known, _)| *known == name) {

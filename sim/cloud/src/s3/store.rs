@@ -223,9 +223,10 @@ impl S3Store {
             return Err(s3_error!(BucketNotEmpty));
         }
         let parts = index.delete_bucket(name).map_err(internal("delete a bucket"))?;
+        // Under the lock: a bucket of the same name, made at once, would lose its first objects.
+        fs::remove_dir_all(self.objects.join(name)).map_err(internal("remove a bucket directory"))?;
         drop(index);
-        self.remove_parts(&parts)?;
-        fs::remove_dir_all(self.objects.join(name)).map_err(internal("remove a bucket directory"))
+        self.remove_parts(&parts)
     }
 
     /// Makes a write visible; gives the new record.
@@ -256,10 +257,11 @@ impl S3Store {
             return Err(internal("rename a staging file")(error));
         }
         index.finish_put(intent, bucket, key, &record, event.as_ref()).map_err(internal("record an object"))?;
-        drop(index);
         if event.is_some() {
+            // Under the lock: the delivery cannot have taken the event before it is counted.
             self.outbox.added();
         }
+        drop(index);
         Ok(record)
     }
 
@@ -306,10 +308,11 @@ impl S3Store {
         let mut index = self.index();
         found_bucket(&index, bucket)?;
         index.set_rules(bucket, &rules, event).map_err(internal("record notification rules"))?;
-        drop(index);
         if event.is_some() {
+            // Under the lock: the delivery cannot have taken the event before it is counted.
             self.outbox.added();
         }
+        drop(index);
         Ok(())
     }
 }

@@ -84,8 +84,9 @@ impl Worker {
                     let _unheard = reply.send(drained);
                 }
                 Wanted::Command(Command::Stop(reply)) => {
-                    let flushed = self.flush().await.map(|()| self.report.clone());
-                    let _unheard = reply.send(flushed);
+                    // All of it, not only what was read: the slot is acknowledged, and Kinesis forgets after its retention.
+                    let drained = self.drain().await;
+                    let _unheard = reply.send(drained);
                     return;
                 }
             }

@@ -121,6 +121,12 @@ fn account(record: &ControlRecord, contract: Option<&TableContract>, belongings:
     }
     if record.status == Status::Quarantined && rows_in == 0 {
         account.quarantined_whole = true;
+        let readable = belongings.raw.as_ref().filter(|(_, etag)| contract.is_some() && *etag == record.etag);
+        if let Some(content) = readable.and_then(|(raw, _)| raw_records::read(&record.key, raw, contract).ok())
+            && content.records > 0
+        {
+            account.breaches.push(format!("given up as a whole, but it holds {} readable records", content.records));
+        }
         return account;
     }
     match &belongings.raw {
@@ -160,7 +166,7 @@ fn weigh(
     contract: Option<&TableContract>,
     bronze: &[(String, Option<Bytes>)],
 ) {
-    let [rows_in, _, bad, dropped] = account.rows;
+    let [rows_in, _, bad, _] = account.rows;
     let content = match content {
         Ok(content) => content,
         Err(reason) => {
@@ -184,7 +190,8 @@ fn weigh(
         }
     }
     let absent = identities.difference(&held).count() as u64 + content.unidentified;
-    account.lost = absent.saturating_sub(bad + dropped);
+    // Rows dropped by rule are no changes: they were never counted among the identities.
+    account.lost = absent.saturating_sub(bad);
 }
 
 fn judge_accepted(accounts: &[Account]) -> Evidence {

@@ -1,6 +1,7 @@
-//! Compressed raw objects, whole and damaged: what can be read to its end becomes bronze; of anything else nothing is published.
+//! Compressed raw objects, whole and damaged: what can be read to its end becomes bronze; of anything else nothing is
+//! published.
 //!
-//! The damaged ones are damaged late, after the ingestor has written rows to its spool: that is where a worker that publishes as
+//! Most damage comes late, after the ingestor has written rows to its spool: that is where a worker that publishes as
 //! it goes would be caught.
 
 use lakebed_contract::handler::{BRONZE_LITE, BRONZE_MASS, ROW_PROBE};

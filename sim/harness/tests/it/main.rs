@@ -1,7 +1,7 @@
 //! The stretch from a raw object to bronze, through the real AWS SDK against the embedded stores.
 //!
-//! Every test has stores of its own: free port, temporary folder, virtual clock. Nothing waits in real time, and nothing
-//! here needs Postgres. What the engine makes of single values is tested beside it, in `lakebed-ingest`.
+//! Every test has stores of its own: free port, temporary folder, virtual clock. Nothing sleeps in real time or
+//! needs Postgres. What the engine makes of single values is tested beside it, in `lakebed-ingest`.
 
 mod support;
 

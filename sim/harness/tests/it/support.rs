@@ -1,7 +1,7 @@
-//! Stores of one test: the embedded cloud in a temporary folder, with buckets, control table and handlers as a run has them.
+//! Stores of one test: the embedded cloud in a temporary folder, with buckets, control table and handlers of a run.
 //!
-//! The clock is virtual and shared by stores and handlers. Objects come in as they do in a run: put into S3, told by the
-//! store's own notification document, received by the controller; what follows, a test calls itself, step by step.
+//! The clock is virtual and shared by stores and handlers. Objects come in as they do in a run: put into S3, told by
+//! the store's own notification document, received by the controller; what follows, a test calls itself, step by step.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -143,7 +143,7 @@ impl Stores {
         got.body.collect().await.expect("the body arrives").to_vec()
     }
 
-    /// Names of what the workers have left in their scratch folder, which must have been used.
+    /// What the workers have left in their scratch folder, which must have been used.
     pub(crate) fn left_in_scratch(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(&self.scratch).expect("a worker has made its scratch folder");
         entries.map(|entry| entry.expect("a readable entry").path()).collect()
@@ -158,7 +158,7 @@ pub(crate) fn dispatch(record: &ControlRecord) -> Value {
     })
 }
 
-/// A CSV object of table `beer`. Every seventh row, from the seventh on, breaks the contract: its strength has two decimals.
+/// A CSV object of table `beer`. Every seventh row breaks the contract: its strength has two decimals.
 pub(crate) fn beer_csv(rows: usize) -> String {
     let row = |id: usize| {
         let strength = if id.is_multiple_of(7) { "4.55" } else { "4.5" };

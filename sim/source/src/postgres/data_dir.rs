@@ -128,15 +128,13 @@ impl DataDir {
             }
             return Ok(());
         }
-        if pgdata.exists() {
-            // An earlier initdb was cut off before it wrote its version: nothing in there is worth keeping.
-            fs::remove_dir_all(&pgdata).map_err(SourceError::io(format!("remove `{}`", pgdata.display())))?;
-        }
+        // initdb writes PG_VERSION first; only the rename below says that it ended well.
+        let making = private_dir("making-", &self.root, self.account)?;
         let program = installation.bin_dir.join("initdb");
         let mut command = Command::new(&program);
         command
             .arg("--pgdata")
-            .arg(&pgdata)
+            .arg(&making)
             .args(["--username", SUPERUSER, "--encoding", "UTF8", "--locale", "C", "--no-sync", "--no-instructions"])
             .args(["--auth-local", "trust", "--auth-host", "scram-sha-256"])
             .stdin(Stdio::null());
@@ -146,7 +144,7 @@ impl DataDir {
             .map_err(|_| SourceError::Interrupted { what: "run initdb".to_owned() })?
             .map_err(SourceError::io(format!("run `{}`", program.display())))?;
         if output.status.success() {
-            return Ok(());
+            return fs::rename(&making, &pgdata).map_err(SourceError::io(format!("rename `{}`", making.display())));
         }
         let tail = tail(&String::from_utf8_lossy(&output.stderr));
         Err(SourceError::Program { program, status: output.status.to_string(), tail })
@@ -160,15 +158,16 @@ impl DataDir {
     /// Removes what must not stay: the socket's directory, and the data if they are not kept.
     pub(super) fn remove_leftovers(&self) -> Result<(), SourceError> {
         let root = (!self.durable).then_some(&self.root);
+        let mut outcome = Ok(());
         for dir in root.into_iter().chain([&self.socket_dir]) {
             match fs::remove_dir_all(dir) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(SourceError::io(format!("remove `{}`", dir.display()))(error));
+                    outcome = outcome.and(Err(SourceError::io(format!("remove `{}`", dir.display()))(error)));
                 }
                 _ => {}
             }
         }
-        Ok(())
+        outcome
     }
 }
 
