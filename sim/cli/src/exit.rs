@@ -93,7 +93,7 @@ pub(crate) struct InputError {
 }
 
 impl InputError {
-    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
+    pub(crate) fn because(message: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
         Self { message: message.into(), hint: Some(hint.into()) }.into()
     }
 }
@@ -118,6 +118,6 @@ mod tests {
         let ours: anyhow::Error = HarnessError::stage("start PostgreSQL")(source).into();
         assert_eq!(code(&ours), 2);
         assert_eq!(render(&ours), ["error: failed to start PostgreSQL", "caused by: no space"]);
-        assert_eq!(code(&InputError::new("bad", "do this")), 1);
+        assert_eq!(code(&InputError::because("bad", "do this")), 1);
     }
 }

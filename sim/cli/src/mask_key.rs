@@ -18,7 +18,7 @@ const VERSION: u32 = 1;
 pub(crate) fn from_environment(environment: &Environment) -> anyhow::Result<Option<MaskSecret>> {
     let Some(text) = &environment.mask_key_hex else { return Ok(None) };
     MaskSecret::from_hex(VERSION, &text.0).map(Some).ok_or_else(|| {
-        InputError::new(
+        InputError::because(
             "failed to read LAKEBED_MASK_KEY: it must be 64 hexadecimal digits",
             "make one with: openssl rand -hex 32",
         )
@@ -31,7 +31,7 @@ pub(crate) fn for_real_data(environment: &Environment) -> anyhow::Result<MaskSec
         return Ok(key);
     }
     let Some(config) = &environment.config_home else {
-        return Err(InputError::new(
+        return Err(InputError::because(
             "failed to find a mask key: neither LAKEBED_MASK_KEY nor HOME is set",
             "export LAKEBED_MASK_KEY=$(openssl rand -hex 32) and keep it",
         ));
@@ -43,7 +43,7 @@ pub(crate) fn for_real_data(environment: &Environment) -> anyhow::Result<MaskSec
     }
     let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
     MaskSecret::from_hex(VERSION, &text).ok_or_else(|| {
-        InputError::new(
+        InputError::because(
             format!("failed to read mask key `{}`: it must hold 64 hexadecimal digits", path.display()),
             "restore the file from your backup; a new key breaks the joins with old tokens",
         )

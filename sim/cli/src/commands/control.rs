@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &ControlArguments, environment: &Environment) -> an
 
 fn parse_status(text: &str) -> anyhow::Result<Status> {
     Status::parse(&text.to_ascii_uppercase()).ok_or_else(|| {
-        InputError::new(
+        InputError::because(
             format!("failed to read status `{text}`"),
             "known: RECEIVED, CLAIMED, BRONZE_DONE, DONE, FAILED, QUARANTINED",
         )
@@ -56,7 +56,7 @@ fn parse_status(text: &str) -> anyhow::Result<Status> {
 }
 
 fn unknown_record(pk: &str) -> anyhow::Error {
-    InputError::new(format!("failed to find control record `{pk}`"), "`lakebed control list --json` shows every pk")
+    InputError::because(format!("failed to find control record `{pk}`"), "`lakebed control list --json` shows every pk")
 }
 
 fn render(records: &[ControlRecord]) -> String {

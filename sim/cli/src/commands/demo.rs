@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyho
         None => RunDir::throw_away()?,
     };
     if run_dir.has_data() {
-        return Err(InputError::new(
+        return Err(InputError::because(
             format!("failed to keep the lake in `{}`: an earlier run lies there", run_dir.path().display()),
             "name a new or empty folder, or remove that one",
         ));

@@ -91,7 +91,7 @@ async fn interrupted() {
 fn only_embedded(backend: Backend) -> anyhow::Result<()> {
     match backend {
         Backend::Embedded => Ok(()),
-        Backend::Docker | Backend::External => Err(InputError::new(
+        Backend::Docker | Backend::External => Err(InputError::because(
             format!("failed to start backend `{}`: it is not implemented yet", format!("{backend:?}").to_lowercase()),
             "use --backend embedded; it needs no Docker and no account",
         )),
@@ -103,7 +103,7 @@ fn check_scale(scale: f64) -> anyhow::Result<()> {
     if scale.is_finite() && scale > 0.0 && scale <= 100.0 {
         return Ok(());
     }
-    Err(InputError::new(
+    Err(InputError::because(
         format!("failed to use scale {scale}: it must be above 0 and at most 100"),
         "1.0 is 1,586,614 reviews; the default is 0.1",
     ))

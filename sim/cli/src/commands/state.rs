@@ -21,7 +21,7 @@ pub(super) fn with_lake<T>(
     let run_dir = match &state.endpoint {
         Some(_) => RunDir::throw_away()?,
         None if !folder.exists() => {
-            return Err(InputError::new(
+            return Err(InputError::because(
                 format!("failed to open state directory `{}`: there is none", folder.display()),
                 "make one with `lakebed demo --keep DIR`, or name a running one with --endpoint http://127.0.0.1:4566",
             ));

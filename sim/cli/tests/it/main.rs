@@ -1,5 +1,7 @@
 //! The binary from outside, and rules of the workspace that no compiler checks. One test binary, so that it links once.
 
+#![expect(clippy::print_stderr, reason = "a skipped test must say so")]
+
 mod command_line;
 mod oracle;
 mod proof;
