@@ -173,3 +173,18 @@ fn the_real_sample_reaches_gold_where_it_is_present() {
     let koelsch = query(folder.path(), "SELECT count(*) AS n FROM silver.beer WHERE beer_style = 'Kölsch'");
     assert_ne!(koelsch[0]["n"], "0");
 }
+
+#[test]
+fn a_corrected_file_wins_over_the_one_before_it() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let file = folder.path().join("brewery.csv");
+    for (city, expect) in [("Ghent", "Ghent"), ("Bruges", "Bruges")] {
+        std::fs::write(&file, format!("brewery_id,brewery_name,city,state\n1,Halve Maan,{city},\n")).expect("written");
+        let output = lakebed(folder.path(), &["ingest", "brewery.csv", "--table", "brewery", "--state-dir", "lake"])
+            .output()
+            .expect("starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let found = query(folder.path(), "SELECT city FROM silver.brewery");
+        assert_eq!(found, serde_json::json!([{ "city": expect }]));
+    }
+}
