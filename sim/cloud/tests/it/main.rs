@@ -4,6 +4,7 @@ mod catalog;
 mod dynamodb;
 mod kinesis;
 mod s3;
+mod s3_notifications;
 mod server;
 
 use std::path::Path;
