@@ -15,6 +15,7 @@ use lakebed_contract::endpoints::PostgresEndpoint;
 use lakebed_contract::{Clock, EventSink, Lake, RunEvent, Seed, Stage, layout};
 use lakebed_source::{MutationPlan, MutationReport, SourceTruth};
 
+use crate::backend::BackendChoice;
 use crate::error::HarnessError;
 use crate::judge::Verdict;
 use crate::lake_folder::LakeFiles;
@@ -39,6 +40,8 @@ pub struct DemoOptions {
     pub seed: Seed,
     /// The lake's files.
     pub lake_files: LakeFiles,
+    /// Where the services run.
+    pub backend: BackendChoice,
     /// Mask key; `None` derives one from the seed, which is right for generated data only.
     pub mask: Option<MaskSecret>,
     /// Where Postgres lies, when told.
@@ -73,7 +76,7 @@ pub async fn run(
     events.emit(RunEvent::RunStarted {
         seed: options.seed.0,
         scale: options.scale,
-        backend: "embedded".to_owned(),
+        backend: options.backend.name().to_owned(),
         bounds: bounds(),
     });
     let mut run = Run::start(&options, RunPlace::throw_away(run_dir), &clock, &events).await?;
@@ -91,7 +94,7 @@ pub async fn run(
         verdict: if verdict.passed() && proven { "pass" } else { "fail" }.to_owned(),
         seed: options.seed.0,
         scale: options.scale,
-        backend: "embedded".to_owned(),
+        backend: options.backend.name().to_owned(),
         invariants: verdict.invariants.iter().map(|(name, finding)| (name.clone(), finding.outcome)).collect(),
         findings: verdict.invariants.iter().map(|(name, finding)| (name.clone(), finding.detail.clone())).collect(),
         rows: tally.rows(),
@@ -125,7 +128,7 @@ impl Run {
     /// Copies the source and follows its changes to the end of the log, through silver and gold.
     pub async fn copy_and_follow(&mut self, tally: &Tally) -> Result<(), HarnessError> {
         let (clock, events) = (self.clock.clone(), self.events.clone());
-        let endpoint = self.postgres.endpoint();
+        let endpoint = self.backend.postgres();
         let rows_at_start: u64 = self.truth.keys_ever.values().map(|keys| keys.len() as u64).sum();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a row count fits")]
         let changes = (rows_at_start as f64 * MUTATION_SHARE).ceil() as u64;
@@ -134,7 +137,7 @@ impl Run {
         // The first half of the changes falls on the copy, so that load and change capture overlap; the second half falls on
         // the first round of silver and gold, so that the next round merges into tables that have rows.
         let ((exported, loaded, dms), first) = {
-            let copy = copy_tables(&self.stores, &self.lake, &endpoint, task, &clock, &events);
+            let copy = copy_tables(self.backend.endpoints(), &self.lake, &endpoint, task, &clock, &events);
             let change =
                 change_source(&endpoint, &mut self.truth, self.seed.child("during-copy"), changes / 2, &clock, &events);
             tokio::try_join!(copy, change)?

@@ -114,7 +114,8 @@ pub async fn run(
         events: events.clone(),
         worker_program: options.worker_program.clone(),
     };
-    let flow = Flow::start(&mut stores, run_dir, config).await?;
+    let s3_events = stores.take_s3_events();
+    let flow = Flow::start(&stores.endpoints, s3_events, run_dir, config).await?;
     let keys = timed(Stage::Batch, "upload", &clock, &events, upload_all(&flow, &uploads)).await?;
     timed(Stage::Bronze, "settle the files", &clock, &events, settle_raw(&flow, &clock)).await?;
     flow.refresh("after-ingest").await?;

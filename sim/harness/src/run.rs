@@ -1,20 +1,19 @@
-//! A running source-to-gold path: Postgres, the stores, the flow, Firehose, and the DMS task between them.
+//! A running source-to-gold path: the backend, the flow, Firehose, and the DMS task between them.
 //!
 //! Fresh, it generates and loads the source; over a kept Postgres it takes up change capture where the slot stands. Promises:
 //! everything started is stopped by [`Run::stop`] in order, or by `Drop` where there is no time for better.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lakebed_contract::endpoints::PostgresEndpoint;
+use lakebed_contract::endpoints::{Endpoints, PostgresEndpoint};
 use lakebed_contract::{Clock, EventSink, Lake, Lsn, Seed, Stage, layout};
 use lakebed_flow::dms::{DmsConfig, DmsHandle, DmsSettings, DmsTask};
 use lakebed_flow::{Firehose, FirehoseConfig, FirehoseHandle, FirehoseReport};
-use lakebed_source::{PostgresConfig, PostgresServer, SourceTruth};
+use lakebed_source::SourceTruth;
 
-use crate::backend::{Flow, FlowConfig, Stores, create_stream, s3_client};
+use crate::backend::{Backend, Flow, FlowConfig, create_stream, s3_client};
 use crate::demo::DemoOptions;
 use crate::error::HarnessError;
 use crate::judge::{self, JudgeInput, Verdict};
@@ -40,10 +39,8 @@ pub struct Run {
     pub firehose: FirehoseHandle,
     /// Everything behind `raw/`.
     pub flow: Flow,
-    /// Postgres.
-    pub postgres: PostgresServer,
-    /// The stores.
-    pub stores: Stores,
+    /// Where it all runs.
+    pub backend: Backend,
     /// What the generator knows and the lake must prove.
     pub truth: SourceTruth,
     pub(crate) lake: Arc<Lake>,
@@ -72,7 +69,7 @@ impl<'a> RunPlace<'a> {
 }
 
 impl Run {
-    /// Starts stores, Postgres and flow, loads the source if it is empty, and starts Firehose.
+    /// Starts backend and flow, loads the source if it is empty, and starts Firehose.
     pub async fn start(
         options: &DemoOptions,
         place: RunPlace<'_>,
@@ -81,20 +78,9 @@ impl Run {
     ) -> Result<Self, HarnessError> {
         let lake = Arc::new(Lake::from_files(&options.lake_files)?);
         let mask = options.mask.clone().unwrap_or_else(|| MaskSecret::for_generated_data(options.seed));
-        let installation = lakebed_source::find_postgres(options.postgres_bin.as_deref(), options.search_path.clone())
-            .map_err(HarnessError::stage("find a PostgreSQL server"))?;
-        let (stores, postgres) = tokio::join!(
-            Stores::start(place.run_dir.path(), place.port, clock, options.seed, events),
-            PostgresServer::start(PostgresConfig {
-                events: events.clone(),
-                durable: place.keep_postgres,
-                ..PostgresConfig::new(installation, postgres_parent(place), clock.clone())
-            }),
-        );
-        let mut stores = stores?;
-        let postgres = postgres.map_err(HarnessError::stage("start PostgreSQL"))?;
+        let mut backend = Backend::start(options, place, clock, events).await?;
         let truth = timed(Stage::Source, "load", clock, events, async {
-            let endpoint = postgres.endpoint();
+            let endpoint = backend.postgres();
             let client =
                 lakebed_source::connect(&endpoint).await.map_err(HarnessError::stage("connect to PostgreSQL"))?;
             lakebed_source::create_schema(&client, &lake).await.map_err(HarnessError::stage("create the schema"))?;
@@ -102,7 +88,7 @@ impl Run {
                 if loaded_before(&client, &lake, place.run_dir).await? {
                     return Ok(SourceTruth::default());
                 }
-                refuse_orphaned_lake(&stores, place.run_dir).await?;
+                refuse_orphaned_lake(backend.endpoints(), place.run_dir).await?;
             }
             let truth = lakebed_source::load(&endpoint, &lake, options.scale, options.seed, events)
                 .await
@@ -121,11 +107,12 @@ impl Run {
             events: events.clone(),
             worker_program: options.worker_program.clone(),
         };
-        let flow = Flow::start(&mut stores, place.run_dir, config).await?;
-        create_stream(&stores.endpoints).await?;
+        let s3_events = backend.take_s3_events();
+        let flow = Flow::start(backend.endpoints(), s3_events, place.run_dir, config).await?;
+        create_stream(backend.endpoints()).await?;
         let firehose = start_firehose(&flow, clock, options.seed, events)?;
         let (clock, events, seed) = (clock.clone(), events.clone(), options.seed);
-        Ok(Self { firehose, flow, postgres, stores, truth, lake, mask, clock, seed, events })
+        Ok(Self { firehose, flow, backend, truth, lake, mask, clock, seed, events })
     }
 
     /// Makes the slot and its snapshot, or finds the slot of an earlier start.
@@ -139,8 +126,9 @@ impl Run {
         if task.resumed() {
             return task.start_cdc().await.map_err(HarnessError::stage("take up change capture"));
         }
-        let endpoint = self.postgres.endpoint();
-        let (_, _, dms) = copy_tables(&self.stores, &self.lake, &endpoint, task, &self.clock, &self.events).await?;
+        let endpoint = self.backend.postgres();
+        let (_, _, dms) =
+            copy_tables(self.backend.endpoints(), &self.lake, &endpoint, task, &self.clock, &self.events).await?;
         Ok(dms)
     }
 
@@ -153,7 +141,7 @@ impl Run {
     pub async fn follow_to_end(&self, dms: &DmsHandle) -> Result<FirehoseReport, HarnessError> {
         let (clock, events) = (&self.clock, &self.events);
         timed(Stage::Dms, "follow the log", clock, events, async {
-            let end = current_lsn(&self.postgres.endpoint()).await?;
+            let end = current_lsn(&self.backend.postgres()).await?;
             dms.wait_acknowledged(end).await.map_err(HarnessError::stage("follow the log"))
         })
         .await?;
@@ -165,8 +153,8 @@ impl Run {
 
     fn dms_config(&self) -> DmsConfig {
         DmsConfig {
-            postgres: self.postgres.endpoint(),
-            endpoints: self.stores.endpoints.clone(),
+            postgres: self.backend.postgres(),
+            endpoints: self.backend.endpoints().clone(),
             lake: Arc::clone(&self.lake),
             slot: SLOT.to_owned(),
             publication: PUBLICATION.to_owned(),
@@ -188,10 +176,10 @@ impl Run {
                 .collect(),
             keys_ever: self.truth.keys_ever.clone(),
         };
-        let endpoint = self.postgres.endpoint();
+        let endpoint = self.backend.postgres();
         judge::judge(JudgeInput {
             lake: &self.lake,
-            endpoints: &self.stores.endpoints,
+            endpoints: self.backend.endpoints(),
             postgres: Some(&endpoint),
             truth: &truth,
             mask_key: &self.mask.key,
@@ -208,8 +196,7 @@ impl Run {
         self.firehose.stop().await.map_err(HarnessError::stage("stop Firehose"))?;
         self.flow.pipe.stop().await.map_err(HarnessError::stage("stop the pipe"))?;
         self.flow.notifications.stop().await.map_err(HarnessError::stage("stop the notifications"))?;
-        self.postgres.stop().await.map_err(HarnessError::stage("stop PostgreSQL"))?;
-        self.stores.shutdown().await
+        self.backend.stop().await
     }
 }
 
@@ -218,19 +205,19 @@ pub(crate) type Copied = (BTreeMap<String, u64>, BTreeMap<String, u64>, DmsHandl
 
 /// Batch export and full load inside the slot's snapshot, then change capture: rows exported, rows loaded, the running task.
 pub(crate) async fn copy_tables(
-    stores: &Stores,
+    endpoints: &Endpoints,
     lake: &Lake,
-    endpoint: &PostgresEndpoint,
+    postgres: &PostgresEndpoint,
     task: DmsTask,
     clock: &Clock,
     events: &EventSink,
 ) -> Result<Copied, HarnessError> {
     let snapshot = task.snapshot_name().unwrap_or_default().to_owned();
-    let s3 = s3_client(&stores.endpoints);
+    let s3 = s3_client(endpoints);
     let exported = timed(Stage::Batch, "export", clock, events, async {
         let mut exported = BTreeMap::new();
         for table in lake.batch_tables() {
-            let report = lakebed_source::export_table(endpoint, &snapshot, table, 1, &s3, events)
+            let report = lakebed_source::export_table(postgres, &snapshot, table, 1, &s3, events)
                 .await
                 .map_err(HarnessError::stage("export the batch tables"))?;
             exported.insert(table.name.clone(), report.rows);
@@ -240,12 +227,6 @@ pub(crate) async fn copy_tables(
     .await?;
     let (loaded, dms) = start_dms(task, lake).await?;
     Ok((exported, loaded, dms))
-}
-
-/// Postgres refuses to run as root and drops to another user, who must be able to reach its folder: a throw-away one lies in the
-/// system's temporary folder, not in the run's private one.
-fn postgres_parent(place: RunPlace<'_>) -> PathBuf {
-    if place.keep_postgres { place.run_dir.path().to_owned() } else { std::env::temp_dir() }
 }
 
 /// Comment on the source's schema once its first load is complete: tables are copied one by one, and a load that was
@@ -279,8 +260,8 @@ async fn loaded_before(client: &tokio_postgres::Client, lake: &Lake, run_dir: &R
 }
 
 /// A lake whose source is gone holds positions that a new source's changes would not beat.
-async fn refuse_orphaned_lake(stores: &Stores, run_dir: &RunDir) -> Result<(), HarnessError> {
-    let s3 = s3_client(&stores.endpoints);
+async fn refuse_orphaned_lake(endpoints: &Endpoints, run_dir: &RunDir) -> Result<(), HarnessError> {
+    let s3 = s3_client(endpoints);
     let raw = s3.list_objects_v2().bucket(layout::STAGE_BUCKET).prefix(layout::RAW_PREFIX).max_keys(1).send().await;
     // No bucket yet means an unused folder.
     if raw.is_ok_and(|page| !page.contents().is_empty()) {

@@ -69,21 +69,20 @@ impl Up {
 
     /// What to export.
     pub fn exports(&self, run_dir: &RunDir) -> Exports {
-        let stores = match &self.running {
-            Running::Stores(stores) => stores.as_ref(),
-            Running::Path(path) => &path.0.stores,
+        let endpoints = match &self.running {
+            Running::Stores(stores) => &stores.endpoints,
+            Running::Path(path) => path.0.backend.endpoints(),
         };
-        let url = format!("http://127.0.0.1:{}", stores.port());
         let mut variables = vec![
-            ("AWS_ENDPOINT_URL".to_owned(), url.clone()),
-            ("AWS_REGION".to_owned(), stores.endpoints.region.clone()),
-            ("AWS_DEFAULT_REGION".to_owned(), stores.endpoints.region.clone()),
-            ("AWS_ACCESS_KEY_ID".to_owned(), stores.endpoints.access_key_id.clone()),
-            ("AWS_SECRET_ACCESS_KEY".to_owned(), stores.endpoints.secret_access_key.expose().clone()),
-            ("LAKEBED_CATALOG_URI".to_owned(), stores.endpoints.catalog_url.clone()),
+            ("AWS_ENDPOINT_URL".to_owned(), endpoints.s3_url.clone()),
+            ("AWS_REGION".to_owned(), endpoints.region.clone()),
+            ("AWS_DEFAULT_REGION".to_owned(), endpoints.region.clone()),
+            ("AWS_ACCESS_KEY_ID".to_owned(), endpoints.access_key_id.clone()),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), endpoints.secret_access_key.expose().clone()),
+            ("LAKEBED_CATALOG_URI".to_owned(), endpoints.catalog_url.clone()),
         ];
         if let Running::Path(path) = &self.running {
-            let postgres = path.0.postgres.endpoint();
+            let postgres = path.0.backend.postgres();
             variables.push(("PGHOST".to_owned(), postgres.host));
             variables.push(("PGPORT".to_owned(), postgres.port.to_string()));
             variables.push(("PGUSER".to_owned(), postgres.user));

@@ -6,7 +6,7 @@ use lakebed_harness::run_dir::RunDir;
 use lakebed_harness::tally::RunSummary;
 use lakebed_harness::{demo, lake_folder};
 
-use super::{Raced, check_scale, only_embedded, race};
+use super::{Raced, check_scale, race};
 use crate::arguments::{DemoArguments, SourceArguments};
 use crate::environment::Environment;
 use crate::exit::{End, InputError};
@@ -43,12 +43,13 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyho
 
 /// Options of a run over generated data.
 pub(super) fn options(source: &SourceArguments, environment: &Environment, kept: bool) -> anyhow::Result<DemoOptions> {
-    only_embedded(source.backend)?;
+    let backend = super::backend(source.backend)?;
     check_scale(source.scale)?;
     Ok(DemoOptions {
         scale: source.scale,
         seed: Seed(source.seed),
         lake_files: lake_folder::files(source.lake.as_deref())?,
+        backend,
         mask: mask_key::from_environment(environment)?,
         postgres_bin: environment.postgres_bin.clone(),
         search_path: environment.search_path.clone(),

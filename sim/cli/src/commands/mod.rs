@@ -14,6 +14,7 @@ mod worker;
 use std::time::Duration;
 
 use lakebed_harness::HarnessError;
+use lakebed_harness::backend::BackendChoice;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Backend, Command};
@@ -87,12 +88,12 @@ async fn interrupted() {
     }
 }
 
-/// Refuses what is not there yet, loudly.
-fn only_embedded(backend: Backend) -> anyhow::Result<()> {
-    match backend {
-        Backend::Embedded => Ok(()),
+/// The backend that was asked for; what is not there yet is refused.
+fn backend(asked: Backend) -> anyhow::Result<BackendChoice> {
+    match asked {
+        Backend::Embedded => Ok(BackendChoice::Embedded),
         Backend::Docker | Backend::External => Err(InputError::because(
-            format!("failed to start backend `{}`: it is not implemented yet", format!("{backend:?}").to_lowercase()),
+            format!("failed to start backend `{}`: it is not implemented yet", format!("{asked:?}").to_lowercase()),
             "use --backend embedded; it needs no Docker and no account",
         )),
     }

@@ -20,6 +20,7 @@ fn options() -> DemoOptions {
         scale: TINY,
         seed: Seed(11),
         lake_files: lake_folder::files(None).expect("the beer lake"),
+        backend: backend::BackendChoice::Embedded,
         mask: None,
         postgres_bin: None,
         search_path: std::env::var_os("PATH"),
@@ -39,7 +40,7 @@ fn expect_only(verdict: &Verdict, failing: &[&str], after: &str) {
 }
 
 async fn tamper(run: &Run, python: &Path, table: &str, key: &str, action: &[&str]) {
-    let endpoints = &run.stores.endpoints;
+    let endpoints = run.backend.endpoints();
     let mut arguments = vec![endpoints.catalog_url.as_str(), endpoints.s3_url.as_str(), table, key];
     arguments.extend(action);
     let (python, owned) = (python.to_owned(), arguments.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>());
@@ -70,7 +71,7 @@ async fn pyiceberg_agrees_with_postgres_and_the_judge_notices_every_damage() {
 
     // A clear e-mail, in the clear, somewhere beyond raw/.
     let email = run.truth.planted.iter().find(|p| p.class == "EMAIL" && !p.in_text).expect("planted").value.clone();
-    let s3 = backend::s3_client(&run.stores.endpoints);
+    let s3 = backend::s3_client(run.backend.endpoints());
     let leak = "bronze/dm_core/v1/profile/leak.txt";
     let body = format!("contact: {email}\n").into_bytes().into();
     s3.put_object().bucket(layout::LAKE_BUCKET).key(leak).body(body).send().await.expect("put");
@@ -110,7 +111,7 @@ async fn the_judge_notices_a_changed_value_and_a_dropped_row() {
 async fn compare_with_pyiceberg(run: &Run, python: &Path) {
     let folder = tempfile::tempdir().expect("temp dir");
     let masked = dump(run, folder.path()).await;
-    let endpoints = &run.stores.endpoints;
+    let endpoints = run.backend.endpoints();
     let mut arguments =
         vec!["--catalog".to_owned(), endpoints.catalog_url.clone(), "--s3".to_owned(), endpoints.s3_url.clone()];
     for column in masked {
@@ -132,7 +133,7 @@ async fn compare_with_pyiceberg(run: &Run, python: &Path) {
 
 /// Writes `silver/<table>.csv` and `gold/<table>.csv` by Postgres alone; returns the masked columns.
 async fn dump(run: &Run, folder: &Path) -> Vec<String> {
-    let postgres = run.postgres.endpoint();
+    let postgres = run.backend.postgres();
     let mut config = tokio_postgres::Config::new();
     config.host(&postgres.host).port(postgres.port).user(&postgres.user).dbname(&postgres.database);
     let (client, connection) = config.connect(tokio_postgres::NoTls).await.expect("connects");

@@ -13,7 +13,7 @@ use lakebed_contract::control::ControlRecord;
 use lakebed_contract::handler::PROCESSING_CONTROLLER;
 use lakebed_contract::layout::{self, LAKE_BUCKET, STAGE_BUCKET};
 use lakebed_contract::{Clock, Endpoints, EventSink, HandlerError, HandlerRegistry, Invocation, Lake, Seed, Timestamp};
-use lakebed_harness::backend::{create_resources, s3_client};
+use lakebed_harness::backend::{create_resources, request_s3_events, s3_client};
 use lakebed_harness::wiring::{MaskSecret, PipelineParts, pipeline_registry};
 use lakebed_ingest::ControlTable;
 use serde_json::{Value, json};
@@ -67,6 +67,7 @@ impl Stores {
         let cloud = Cloud::start(config).await.expect("the stores start");
         let endpoints = Endpoints::embedded(cloud.port());
         create_resources(&endpoints, &clock).await.expect("buckets and control table are made");
+        request_s3_events(&endpoints).await.expect("the store takes the bucket notification");
         let parts = PipelineParts {
             lake: Arc::new(Lake::beer()),
             endpoints: endpoints.clone(),

@@ -1,16 +1,14 @@
-//! The embedded backend: the stores on one port, Postgres beside them, and the flow between.
+//! Everything from `raw/` to gold, running over any backend: notifications, Pipe, Step Functions with their executors.
 //!
-//! [`Stores`] alone is `lakebed up --stores-only`. [`Flow`] adds what moves data from `raw/` on: notifications, Pipe, Step
-//! Functions with their executors. DMS and Firehose belong to a run that has a source; see `demo`.
+//! DMS and Firehose belong to a run that has a source; see `run`. Knows endpoints, never what answers there.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_sdk_s3::types::{
     Event, FilterRule, FilterRuleName, LambdaFunctionConfiguration, NotificationConfiguration,
     NotificationConfigurationFilter, S3KeyFilter,
 };
-use lakebed_cloud::{Cloud, CloudConfig};
 use lakebed_contract::endpoints::Endpoints;
 use lakebed_contract::{Clock, EventSink, HandlerRegistry, Lake, Seed, Stage, layout};
 use lakebed_flow::{
@@ -19,8 +17,8 @@ use lakebed_flow::{
 };
 use lakebed_ingest::ControlTable;
 use serde_json::Value;
-use tokio::sync::mpsc;
 
+use super::S3Events;
 use crate::error::HarnessError;
 use crate::lake_folder::LakeFiles;
 use crate::run_dir::RunDir;
@@ -28,8 +26,6 @@ use crate::tally::timed;
 use crate::wiring::{MaskSecret, PipelineParts, pipeline_registry};
 use crate::worker::WorkerOrder;
 
-/// S3 notifications that may wait between the store and the controller.
-pub const NOTIFICATION_QUEUE_MAX: usize = 1_024;
 /// Lambda invocations at once.
 pub const LAMBDA_CONCURRENCY_MAX: usize = 4;
 /// Shards of the Kinesis stream.
@@ -41,80 +37,13 @@ pub const PROCESSING: &str = "dm-processing-dispatcher";
 /// Name of the state machine that brings silver to gold.
 pub const ANALYTICS: &str = "dm-analytics-dispatcher";
 
-/// The embedded stores, listening.
-pub struct Stores {
-    cloud: Cloud,
-    /// How to reach them.
-    pub endpoints: Endpoints,
-    notifications: Option<mpsc::Receiver<Value>>,
-}
-
-impl Stores {
-    /// Starts the stores on `port` (0 for any) over `state_dir`, ready for a [`Flow`] to take their S3 events.
-    pub async fn start(
-        state_dir: &Path,
-        port: u16,
-        clock: &Clock,
-        seed: Seed,
-        events: &EventSink,
-    ) -> Result<Self, HarnessError> {
-        let (sender, receiver) = mpsc::channel(NOTIFICATION_QUEUE_MAX);
-        let mut stores = Self::listen(state_dir, port, clock, seed, events, Some(sender)).await?;
-        stores.notifications = Some(receiver);
-        Ok(stores)
-    }
-
-    /// Starts the stores alone: nobody takes S3 events, so a bucket notification is refused, not accepted and ignored.
-    pub async fn start_alone(
-        state_dir: &Path,
-        port: u16,
-        clock: &Clock,
-        seed: Seed,
-        events: &EventSink,
-    ) -> Result<Self, HarnessError> {
-        Self::listen(state_dir, port, clock, seed, events, None).await
-    }
-
-    async fn listen(
-        state_dir: &Path,
-        port: u16,
-        clock: &Clock,
-        seed: Seed,
-        events: &EventSink,
-        notifications: Option<mpsc::Sender<Value>>,
-    ) -> Result<Self, HarnessError> {
-        let cloud = Cloud::start(CloudConfig {
-            port,
-            state_dir: state_dir.to_owned(),
-            clock: clock.clone(),
-            seed,
-            events: events.clone(),
-            notifications,
-        })
-        .await
-        .map_err(HarnessError::stage("start the stores"))?;
-        let endpoints = Endpoints::embedded(cloud.port());
-        Ok(Self { cloud, endpoints, notifications: None })
-    }
-
-    /// The port in use.
-    pub fn port(&self) -> u16 {
-        self.cloud.port()
-    }
-
-    /// Stops listening and writes everything out.
-    pub async fn shutdown(self) -> Result<(), HarnessError> {
-        self.cloud.shutdown().await.map_err(HarnessError::stage("stop the stores"))
-    }
-}
-
 /// An S3 client for the stores.
 pub fn s3_client(endpoints: &Endpoints) -> aws_sdk_s3::Client {
     let config = aws_sdk_s3::config::Builder::from(&endpoints.sdk_config(&endpoints.s3_url)).force_path_style(true);
     aws_sdk_s3::Client::from_conf(config.build())
 }
 
-/// Creates buckets, control table and stream; harmless when they exist.
+/// Creates buckets and control table; harmless when they exist.
 pub async fn create_resources(endpoints: &Endpoints, clock: &Clock) -> Result<(), HarnessError> {
     let s3 = s3_client(endpoints);
     for bucket in [layout::STAGE_BUCKET, layout::LAKE_BUCKET] {
@@ -123,7 +52,11 @@ pub async fn create_resources(endpoints: &Endpoints, clock: &Clock) -> Result<()
         }
     }
     let control = ControlTable::new(endpoints, clock.clone());
-    control.create().await.map_err(HarnessError::stage("create the control table"))?;
+    control.create().await.map_err(HarnessError::stage("create the control table"))
+}
+
+/// Asks the store for events of new raw objects; somebody must take them by now.
+pub async fn request_s3_events(endpoints: &Endpoints) -> Result<(), HarnessError> {
     let prefix = FilterRule::builder().name(FilterRuleName::Prefix).value(layout::RAW_PREFIX).build();
     let lambda = LambdaFunctionConfiguration::builder()
         .id("raw-to-controller")
@@ -138,7 +71,8 @@ pub async fn create_resources(endpoints: &Endpoints, clock: &Clock) -> Result<()
         )
         .build()
         .map_err(HarnessError::stage("describe the bucket notification"))?;
-    s3.put_bucket_notification_configuration()
+    s3_client(endpoints)
+        .put_bucket_notification_configuration()
         .bucket(layout::STAGE_BUCKET)
         .notification_configuration(NotificationConfiguration::builder().lambda_function_configurations(lambda).build())
         .send()
@@ -194,10 +128,15 @@ pub struct FlowConfig {
 
 impl Flow {
     /// Creates what is missing in the stores and starts the data-moving services behind `raw/`.
-    pub async fn start(stores: &mut Stores, run_dir: &RunDir, config: FlowConfig) -> Result<Self, HarnessError> {
+    pub async fn start(
+        endpoints: &Endpoints,
+        s3_events: Option<S3Events>,
+        run_dir: &RunDir,
+        config: FlowConfig,
+    ) -> Result<Self, HarnessError> {
         let parts = PipelineParts {
             lake: Arc::clone(&config.lake),
-            endpoints: stores.endpoints.clone(),
+            endpoints: endpoints.clone(),
             mask: config.mask,
             clock: config.clock.clone(),
             seed: config.seed,
@@ -205,13 +144,14 @@ impl Flow {
             scratch: run_dir.scratch()?,
         };
         let registry = pipeline_registry(&parts);
-        // Listen first: the test event and every later one must find a consumer.
-        let receiver = stores.notifications.take().ok_or_else(|| HarnessError::Input {
+        let S3Events::Sent(receiver) = s3_events.ok_or_else(|| HarnessError::Input {
             message: "failed to start the flow: one already runs on these stores".to_owned(),
         })?;
+        // Listen first: the test event and every later one must find a consumer.
         let notifications =
             start_notifications(receiver, registry.clone(), config.clock.clone(), config.events.clone());
         create_resources(&parts.endpoints, &parts.clock).await?;
+        request_s3_events(&parts.endpoints).await?;
         let machines = StepFunctions::new(StepFunctionsConfig {
             machines: parts.lake.state_machines.clone(),
             registry: registry.clone(),

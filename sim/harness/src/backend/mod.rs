@@ -1,0 +1,107 @@
+//! A running backend: where the AWS APIs and Postgres answer, where S3 events come from, and how to stop it all.
+//!
+//! A run knows this bundle and nothing behind it; no stage asks which backend it runs on. [`Stores`] alone is
+//! `lakebed up --stores-only`; [`Flow`] is what moves data from `raw/` on, over any backend.
+
+mod embedded;
+mod flow;
+
+use lakebed_contract::endpoints::{Endpoints, PostgresEndpoint};
+use lakebed_contract::{Clock, EventSink};
+use lakebed_source::PostgresServer;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::demo::DemoOptions;
+use crate::error::HarnessError;
+use crate::run::RunPlace;
+
+pub use embedded::{NOTIFICATION_QUEUE_MAX, Stores};
+pub use flow::{
+    ANALYTICS, Flow, FlowConfig, INGESTION, KINESIS_SHARDS, LAMBDA_CONCURRENCY_MAX, PROCESSING, create_resources,
+    create_stream, request_s3_events, s3_client,
+};
+
+/// Which backend a run starts.
+#[derive(Clone, Debug, Default)]
+pub enum BackendChoice {
+    /// Stores in this process and a private Postgres.
+    #[default]
+    Embedded,
+}
+
+impl BackendChoice {
+    /// Its name on the command line and in reports.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+        }
+    }
+}
+
+/// Where S3 event documents come from.
+#[derive(Debug)]
+pub enum S3Events {
+    /// The store sends them into this channel once a bucket notification asks for them.
+    Sent(mpsc::Receiver<Value>),
+}
+
+/// A running backend. Dropping it stops it without waiting; [`Backend::stop`] is the orderly way.
+pub struct Backend {
+    endpoints: Endpoints,
+    postgres: PostgresEndpoint,
+    s3_events: Option<S3Events>,
+    parts: Parts,
+}
+
+/// What must be stopped at the end. Fields are in the order in which they must be dropped.
+enum Parts {
+    Embedded { postgres: PostgresServer, stores: Stores },
+}
+
+impl Backend {
+    /// Starts what `options` choose; ready when AWS APIs and Postgres answer.
+    pub async fn start(
+        options: &DemoOptions,
+        place: RunPlace<'_>,
+        clock: &Clock,
+        events: &EventSink,
+    ) -> Result<Self, HarnessError> {
+        match &options.backend {
+            BackendChoice::Embedded => {
+                let (mut stores, postgres) = embedded::start(options, place, clock, events).await?;
+                Ok(Self {
+                    endpoints: stores.endpoints.clone(),
+                    postgres: postgres.endpoint(),
+                    s3_events: stores.take_s3_events(),
+                    parts: Parts::Embedded { postgres, stores },
+                })
+            }
+        }
+    }
+
+    /// Where the AWS APIs and the catalog answer.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// Where the source database answers.
+    pub fn postgres(&self) -> PostgresEndpoint {
+        self.postgres.clone()
+    }
+
+    /// The S3 events of these stores; `None` when somebody has them already.
+    pub fn take_s3_events(&mut self) -> Option<S3Events> {
+        self.s3_events.take()
+    }
+
+    /// Stops everything that was started for this run.
+    pub async fn stop(self) -> Result<(), HarnessError> {
+        match self.parts {
+            Parts::Embedded { postgres, stores } => {
+                postgres.stop().await.map_err(HarnessError::stage("stop PostgreSQL"))?;
+                stores.shutdown().await
+            }
+        }
+    }
+}
