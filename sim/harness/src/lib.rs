@@ -22,6 +22,7 @@ pub mod serve;
 pub mod tally;
 
 pub mod judge;
+pub mod tamper;
 
 pub mod doctor;
 

@@ -25,12 +25,12 @@ use super::error::JudgeError;
 use super::source::SourceColumn;
 
 /// The lake's tables as the REST catalog serves them.
-pub(super) struct Lakehouse {
+pub(crate) struct Lakehouse {
     catalog: RestCatalog,
 }
 
 impl Lakehouse {
-    pub(super) async fn open(endpoints: &Endpoints) -> Result<Self, JudgeError> {
+    pub(crate) async fn open(endpoints: &Endpoints) -> Result<Self, JudgeError> {
         let properties = HashMap::from([
             (REST_CATALOG_PROP_URI.to_owned(), endpoints.catalog_url.clone()),
             (iceberg::io::S3_ENDPOINT.to_owned(), endpoints.s3_url.clone()),
@@ -48,7 +48,7 @@ impl Lakehouse {
     }
 
     /// A table; `None` when the catalog has none of that name.
-    pub(super) async fn table(&self, namespace: &str, name: &str) -> Result<Option<Table>, JudgeError> {
+    pub(crate) async fn table(&self, namespace: &str, name: &str) -> Result<Option<Table>, JudgeError> {
         let what = format!("{namespace}.{name}");
         let identifier = TableIdent::from_strs([namespace, name]).map_err(JudgeError::iceberg(&what))?;
         match self.catalog.load_table(&identifier).await {

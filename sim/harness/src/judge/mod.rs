@@ -36,10 +36,10 @@ use serde::{Deserialize, Serialize};
 
 pub use error::JudgeError;
 pub use finding::{Finding, INVARIANTS, Verdict};
+pub(crate) use lakehouse::Lakehouse;
 
 use control::Item;
 use finding::Evidence;
-use lakehouse::Lakehouse;
 use mask::Mask;
 use objects::Objects;
 use silver::TableJudge;
