@@ -14,8 +14,11 @@ use crate::stream::StoreFailure;
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const BUFFER_BYTES: usize = 128 * 1024;
 
-/// Opens an object for reading its plain bytes.
-pub(super) fn open<'a>(mut source: impl Read + 'a, named_gzip: bool) -> Result<Box<dyn Read + 'a>, EngineError> {
+/// Opens an object for reading its plain bytes; `named_gzip` tells that its key ends in `.gz`.
+///
+/// # Errors
+/// An object that is named gzip and is not, or a source that fails. Damage further in shows when it is read.
+pub fn open<'a>(mut source: impl Read + 'a, named_gzip: bool) -> Result<Box<dyn Read + 'a>, EngineError> {
     let mut head = Vec::with_capacity(MAGIC.len());
     source.by_ref().take(MAGIC.len() as u64).read_to_end(&mut head).map_err(EngineError::from)?;
     let is_gzip = head == MAGIC;

@@ -35,6 +35,7 @@ use lakebed_contract::TableContract;
 use lakebed_mask::{MaskError, TableMasker};
 
 pub use self::csv_rows::{ColumnSource, CsvFormat, FieldTransform};
+pub use self::decompress::open as open_object;
 pub use self::encoding::Encoding;
 
 use self::columns::BronzeColumns;

@@ -7,18 +7,17 @@ use super::error::DmsError;
 use super::pgoutput::Cell;
 
 /// Splits a COPY stream into lines.
-#[derive(Default)]
-pub(super) struct CopyLines {
+#[derive(Debug, Default)]
+pub struct CopyLines {
     buffer: Vec<u8>,
 }
 
 impl CopyLines {
     /// Adds a chunk and hands every finished line, without its newline, to `take`.
-    pub(super) fn push(
-        &mut self,
-        chunk: &[u8],
-        mut take: impl FnMut(&[u8]) -> Result<(), DmsError>,
-    ) -> Result<(), DmsError> {
+    ///
+    /// # Errors
+    /// What `take` refuses.
+    pub fn push(&mut self, chunk: &[u8], mut take: impl FnMut(&[u8]) -> Result<(), DmsError>) -> Result<(), DmsError> {
         let mut rest = chunk;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             if self.buffer.is_empty() {
@@ -35,13 +34,16 @@ impl CopyLines {
     }
 
     /// Whether the stream ended after a whole line.
-    pub(super) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.buffer.is_empty()
     }
 }
 
-/// The values of a line; `None` is NULL. `Err` carries the reason.
-pub(super) fn parse_line(line: &[u8]) -> Result<Vec<Option<String>>, &'static str> {
+/// The values of a line; `None` is NULL.
+///
+/// # Errors
+/// The reason why COPY cannot have written the line.
+pub fn parse_line(line: &[u8]) -> Result<Vec<Option<String>>, &'static str> {
     // A tab inside a value is written `\t`, so a bare tab always separates.
     line.split(|byte| *byte == b'\t')
         .map(|field| {

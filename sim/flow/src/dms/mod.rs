@@ -9,7 +9,7 @@
 mod assemble;
 mod batch;
 mod cdc;
-mod copy_text;
+pub mod copy_text;
 mod envelope;
 mod error;
 mod full_load;

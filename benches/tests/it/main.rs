@@ -1,0 +1,3 @@
+//! The benchmarks as tests, at a small size.
+
+mod micro;
