@@ -37,6 +37,23 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run the macro benchmarks; each answer is checked, each sample is a process of its own
+    Bench(BenchArguments),
+    /// Regenerate README and plots of a reports folder from the records in it
+    Report {
+        /// Folder with <date>-<label>/record.json
+        #[arg(default_value = "reports")]
+        dir: PathBuf,
+        /// Change nothing; fail when a file is not as the records say
+        #[arg(long)]
+        check: bool,
+    },
+    /// Do one piece of a benchmark's work in a process of its own
+    #[command(hide = true)]
+    BenchWork {
+        /// What to do, as JSON
+        order: String,
+    },
     /// Run one ECS task; the order comes on standard input
     #[command(hide = true)]
     Worker {
@@ -177,6 +194,46 @@ pub(crate) enum ControlCommand {
         #[command(flatten)]
         state: StateArguments,
     },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchSize {
+    /// Seconds in all; shows that everything works
+    Smoke,
+    /// What reports are made of
+    Usual,
+    /// BeerAdvocate's own size
+    Large,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// Benchmarks by name; all of them if not given
+    pub(crate) names: Vec<String>,
+    /// A definition file of your own, beside or instead of the shipped ones
+    #[arg(long, value_name = "FILE")]
+    pub(crate) definition: Vec<PathBuf>,
+    /// How much is run
+    #[arg(long, value_enum, default_value_t = BenchSize::Usual)]
+    pub(crate) size: BenchSize,
+    /// Counted rounds, instead of what the definitions say
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) samples: Option<u32>,
+    /// Folder of the other tools, as `.ci/setup bench` fills it; without it only lakebed takes part
+    #[arg(long, value_name = "DIR")]
+    pub(crate) tools: Option<PathBuf>,
+    /// Take criterion's results from this folder into the record
+    #[arg(long, value_name = "DIR")]
+    pub(crate) criterion: Option<PathBuf>,
+    /// Write DIR/<date>-<label>/record.json and regenerate DIR's report
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+    /// Label of the record
+    #[arg(long, default_value = "local")]
+    pub(crate) label: String,
+    /// Print the record as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]

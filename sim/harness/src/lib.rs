@@ -24,6 +24,8 @@ pub mod tally;
 pub mod judge;
 pub mod tamper;
 
+pub mod bench;
+
 pub mod doctor;
 
 pub use error::HarnessError;

@@ -1,5 +1,6 @@
 //! One file per command. Each turns arguments into harness calls and results into text or JSON.
 
+mod bench;
 mod control;
 mod demo;
 mod doctor;
@@ -7,6 +8,7 @@ mod generate;
 mod ingest;
 mod init;
 mod query;
+mod report;
 mod state;
 mod up;
 mod worker;
@@ -39,6 +41,9 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> anyhow::Re
         Command::Generate(generate) => generate::run(&generate),
         Command::Init { dir } => init::run(&dir),
         Command::Doctor { json } => doctor::run(json, environment),
+        Command::Bench(bench) => bench::run(&bench),
+        Command::Report { dir, check } => report::run(&dir, check),
+        Command::BenchWork { order } => bench::work(&order),
         Command::Worker { .. } => worker::run(),
     }
 }

@@ -56,6 +56,9 @@ fn mistakes_in_arguments_exit_with_1_and_a_hint() {
     check(&["query", "SELECT 1"], 1, &["state directory", "hint: "]);
     check(&["control", "list", "--status", "LOST", "--state-dir", "."], 1, &["`LOST`", "RECEIVED"]);
     check(&["demo", "--lake", "no-such-lake"], 1, &["no-such-lake"]);
+    check(&["bench", "dmeo"], 1, &["`dmeo`", "csv-to-parquet, demo"]);
+    check(&["bench", "demo", "--label", "../up"], 1, &["`../up`"]);
+    check(&["report", "no-such-folder"], 1, &["no-such-folder"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "a skipped test must say so")]
 
+mod bench;
 mod command_line;
 mod oracle;
 mod proof;
