@@ -26,6 +26,8 @@ pub mod tamper;
 
 pub mod bench;
 
+pub mod scenario;
+
 pub mod doctor;
 
 pub use error::HarnessError;

@@ -9,3 +9,5 @@ mod control_table;
 
 mod bronze_handlers;
 mod gzip_cases;
+
+mod scenario_report;
