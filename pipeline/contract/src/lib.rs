@@ -20,12 +20,14 @@ pub mod layout;
 pub mod position;
 
 pub mod event;
+pub mod fault;
 pub mod handler;
 
 pub use clock::{Clock, Timestamp};
 pub use endpoints::Endpoints;
 pub use envelope::Envelope;
 pub use event::{EventSink, RunEvent, Stage};
+pub use fault::{FaultKind, FaultPlan};
 pub use handler::{Handler, HandlerError, HandlerRegistry, Invocation};
 pub use lake::Lake;
 pub use policy::{Policy, Transform};

@@ -22,6 +22,7 @@ pub fn bounds() -> BTreeMap<String, u64> {
         ("firehose.put_attempts_max", u64::from(firehose::PUT_ATTEMPTS_MAX)),
         ("firehose.drain_attempts_max", u64::from(firehose::DRAIN_ATTEMPTS_MAX)),
         ("notifications.concurrent_max", notifications::NOTIFICATIONS_CONCURRENT_MAX as u64),
+        ("notifications.disturbed_queue_max", notifications::DISTURBED_QUEUE_MAX as u64),
         ("notifications.attempts_max", u64::from(notifications::NOTIFICATION_ATTEMPTS_MAX)),
         ("pipe.idle_attempts_max", u64::from(pipe::PIPE_IDLE_ATTEMPTS_MAX)),
     ];

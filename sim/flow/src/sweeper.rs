@@ -1,7 +1,8 @@
 //! The sweeper: finds raw objects that no event brought into the control table, and sends their events again.
 //!
 //! Promises: looks at every object under `raw/` once, page by page; an object with a control record of its version is left
-//! alone; the others go to `dm-processing-controller` with bounded retries, in the shape of an S3 event (without sequencer).
+//! alone, unless every event is to be repeated; the others go to `dm-processing-controller` with bounded retries, in the shape of
+//! an S3 event (without sequencer).
 
 use lakebed_contract::handler::PROCESSING_CONTROLLER;
 use lakebed_contract::layout::{self, CONTROL_TABLE, RAW_PREFIX, STAGE_BUCKET};
@@ -42,12 +43,25 @@ pub struct SweepConfig {
 pub struct SweepReport {
     /// Objects under `raw/`.
     pub objects: u64,
-    /// Of these, sent to the controller because they had no control record.
+    /// Of these, sent to the controller.
     pub sent: u64,
 }
 
 /// Sweeps `raw/` of the stage bucket once.
 pub async fn sweep_raw(config: &SweepConfig) -> Result<SweepReport, FlowError> {
+    let report = send_events(config, true).await?;
+    if report.sent > 0 {
+        config.events.log(format!("sweeper: {} of {} raw objects had no control record", report.sent, report.objects));
+    }
+    Ok(report)
+}
+
+/// Sends the event of every raw object again, as S3 may at any time: it delivers at least once.
+pub async fn repeat_raw_events(config: &SweepConfig) -> Result<SweepReport, FlowError> {
+    send_events(config, false).await
+}
+
+async fn send_events(config: &SweepConfig, only_unknown: bool) -> Result<SweepReport, FlowError> {
     let s3 = aws_sdk_s3::config::Builder::from(&config.endpoints.sdk_config(&config.endpoints.s3_url))
         .force_path_style(true)
         .build();
@@ -69,7 +83,7 @@ pub async fn sweep_raw(config: &SweepConfig) -> Result<SweepReport, FlowError> {
             .map_err(|error| FlowError::store("S3", "ListObjectsV2", STAGE_BUCKET, error))?;
         for object in page.contents() {
             report.objects += 1;
-            if is_known(&dynamodb, object).await? {
+            if only_unknown && is_known(&dynamodb, object).await? {
                 continue;
             }
             report.sent += 1;
@@ -82,9 +96,6 @@ pub async fn sweep_raw(config: &SweepConfig) -> Result<SweepReport, FlowError> {
         if token.is_none() {
             break;
         }
-    }
-    if report.sent > 0 {
-        config.events.log(format!("sweeper: {} of {} raw objects had no control record", report.sent, report.objects));
     }
     Ok(report)
 }

@@ -11,7 +11,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use lakebed_contract::Clock;
+use lakebed_contract::{Clock, FaultKind};
 use lakebed_contract::seed::uuid_from;
 use rand_chacha::ChaCha8Rng;
 
@@ -26,6 +26,8 @@ const PUT_WAIT_START: Duration = Duration::from_millis(100);
 const PUT_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Configuration version in object names; this delivery stream cannot be updated.
 const STREAM_VERSION: u32 = 1;
+/// What a garbled copy begins with.
+const GARBLED_LINE: &[u8] = b"{\"data\":{\"broken\n";
 
 /// Names objects.
 #[derive(Debug)]
@@ -63,6 +65,21 @@ impl Naming {
         let bytes = std::mem::take(&mut sealed.bytes);
         let body = tokio::task::spawn_blocking(move || gzip(&bytes)).await.expect("compressing does not panic");
         Object { key, body: Bytes::from(body), sealed }
+    }
+}
+
+impl Naming {
+    /// The second object that a fault leaves beside `object`, under a name of its own; `None` for a fault that leaves none.
+    pub(crate) fn faulty_copy(&mut self, object: &Object, fault: FaultKind) -> Option<Object> {
+        let body = match fault {
+            FaultKind::Duplicate => object.body.clone(),
+            // Half an object, as an upload that broke off and was taken for whole.
+            FaultKind::Truncate => object.body.slice(..object.body.len() / 2),
+            // A member more: gzip files may be strung together, and this one begins with a line that is no JSON.
+            FaultKind::Garble => [gzip(GARBLED_LINE).as_slice(), &object.body].concat().into(),
+            FaultKind::Error | FaultKind::Reorder | FaultKind::Lose | FaultKind::Kill => return None,
+        };
+        Some(Object { key: self.key(&object.sealed), body, sealed: object.sealed.clone() })
     }
 }
 

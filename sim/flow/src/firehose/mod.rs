@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use aws_sdk_kinesis::config::retry::RetryConfig;
-use lakebed_contract::{Clock, Endpoints, EventSink, HandlerRegistry, Seed};
+use lakebed_contract::{Clock, Endpoints, EventSink, FaultPlan, HandlerRegistry, Seed};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
@@ -73,6 +73,8 @@ pub struct FirehoseConfig {
     pub seed: Seed,
     /// Where progress is told.
     pub events: EventSink,
+    /// What goes wrong on purpose.
+    pub faults: FaultPlan,
 }
 
 /// What a delivery stream has done since it was made. After a drain, `records_in` is the sum of the three maps.
@@ -143,6 +145,7 @@ impl Firehose {
             report: FirehoseReport::default(),
             clock: config.clock,
             events: config.events,
+            faults: config.faults,
         };
         let (commands, receiver) = mpsc::channel(COMMANDS_WAITING_MAX);
         let task = AbortOnDropHandle::new(tokio::spawn(worker.run(receiver)));

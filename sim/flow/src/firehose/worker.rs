@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use lakebed_contract::fault::FIREHOSE_PUT_OBJECT;
 use lakebed_contract::seed::uuid_from;
-use lakebed_contract::{Clock, EventSink, HandlerError, Stage};
+use lakebed_contract::{Clock, EventSink, FaultKind, FaultPlan, HandlerError, Stage};
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
@@ -57,6 +58,7 @@ pub(crate) struct Worker {
     pub(crate) report: FirehoseReport,
     pub(crate) clock: Clock,
     pub(crate) events: EventSink,
+    pub(crate) faults: FaultPlan,
 }
 
 impl Worker {
@@ -253,7 +255,18 @@ impl Worker {
 
     async fn deliver(&mut self) -> Result<(), FlowError> {
         while let Some(object) = self.outbox.front() {
+            let fault = match object.sealed.target {
+                Target::Partition(_) => self.faults.strike(&FIREHOSE_PUT_OBJECT),
+                Target::Error(_) => None,
+            };
+            if fault == Some(FaultKind::Error) {
+                let target = format!("{}/{}", self.bucket, object.key);
+                return Err(FlowError::store("S3", "PutObject", &target, std::io::Error::other("a planned fault")));
+            }
             put(&self.s3, &self.clock, &self.bucket, object).await?;
+            if let Some(copy) = fault.and_then(|fault| self.naming.faulty_copy(object, fault)) {
+                put(&self.s3, &self.clock, &self.bucket, &copy).await?;
+            }
             let object = self.outbox.pop_front().expect("the front was there");
             self.report.objects += 1;
             self.report.bytes += object.body.len() as u64;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use lakebed_contract::{Clock, EventSink, HandlerError, HandlerRegistry, Seed, Timestamp};
+use lakebed_contract::fault::{FIREHOSE_PUT_OBJECT, Fault, When};
+use lakebed_contract::{Clock, EventSink, FaultKind, FaultPlan, HandlerError, HandlerRegistry, Seed, Timestamp};
 use lakebed_flow::firehose::NO_TABLE;
-use lakebed_flow::{Firehose, FirehoseConfig, FirehoseHandle, FlowError};
+use lakebed_flow::{Firehose, FirehoseConfig, FirehoseHandle, FirehoseReport, FlowError};
 use serde_json::{Value, json};
 
 use crate::fakes::{drive, handler};
@@ -59,6 +60,7 @@ impl Case {
             clock: clock.clone(),
             seed: Seed(7),
             events: EventSink::default(),
+            faults: FaultPlan::default(),
         };
         Self { stores, clock, config }
     }
@@ -98,6 +100,32 @@ async fn a_drain_delivers_everything_that_was_put() {
     case.stores.put_record("shard-0", "beer:4");
     assert_eq!(firehose.drain().await.expect("drains").delivered["beer"], 4);
     assert_eq!(firehose.stop().await.expect("stops").records_in, 8);
+}
+
+/// The sizes of the data objects, in order of size, when `kind` befalls the first put; and the report.
+async fn delivered_with(kind: FaultKind) -> (Vec<usize>, FirehoseReport) {
+    let mut case = Case::new(route).await;
+    let (stage, operation) = (FIREHOSE_PUT_OBJECT.stage.to_owned(), FIREHOSE_PUT_OBJECT.operation.to_owned());
+    let fault = Fault { stage, operation, kind, when: When::Occurrences(vec![1]) };
+    case.config.faults = FaultPlan::new(Seed(7), vec![fault]);
+    case.stores.put_record("shard-0", "beer:1");
+    let firehose = case.start();
+    let report = drive(&case.clock, firehose.drain()).await.expect("drains");
+    assert_eq!(case.config.faults.strikes()[0].struck, 1);
+    let mut sizes: Vec<usize> = case.stores.contents().objects.values().map(|body| body.len()).collect();
+    sizes.sort_unstable();
+    (sizes, report)
+}
+
+#[tokio::test]
+async fn a_fault_leaves_a_copy_or_delays_the_object_and_loses_nothing() {
+    let (whole, report) = delivered_with(FaultKind::Error).await;
+    assert_eq!((whole.len(), report.delivered["beer"]), (1, 1), "tried again");
+    assert_eq!(delivered_with(FaultKind::Duplicate).await.0, [whole[0], whole[0]]);
+    assert_eq!(delivered_with(FaultKind::Truncate).await.0, [whole[0] / 2, whole[0]]);
+    let (garbled, report) = delivered_with(FaultKind::Garble).await;
+    assert!(garbled.len() == 2 && garbled[0] == whole[0] && garbled[1] > whole[0], "{garbled:?}");
+    assert_eq!(report.delivered["beer"], 1, "a copy is no delivery");
 }
 
 #[tokio::test]

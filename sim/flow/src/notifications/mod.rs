@@ -3,6 +3,8 @@
 //! Promises: at most [`NOTIFICATIONS_CONCURRENT_MAX`] at once, no order, [`NOTIFICATION_ATTEMPTS_MAX`] attempts each on the
 //! given clock. A document that fails them all is counted, told as an event, and given up: the sweeper finds its objects.
 
+mod disturb;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,6 +20,8 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::backoff::Backoff;
 use crate::error::FlowError;
 use crate::lambda::{Lambda, LambdaSettings};
+
+pub use disturb::{DISTURBED_QUEUE_MAX, HELD_MAX, disturb};
 
 /// Invocations at once; more documents wait in the store's channel.
 pub const NOTIFICATIONS_CONCURRENT_MAX: usize = 8;
