@@ -141,6 +141,12 @@ pub enum SourceError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// A mutation that cannot be drawn.
+    #[error("failed to plan the changes at the source: {reason}")]
+    Plan {
+        /// What is wrong and what is allowed.
+        reason: String,
+    },
     /// A worker thread ended early; the reason is reported elsewhere.
     #[error("failed to {what}: its other half ended early")]
     Interrupted {

@@ -11,6 +11,7 @@ mod connect;
 mod schema;
 
 mod beer;
+mod ledger;
 mod row;
 mod truth;
 
@@ -26,8 +27,9 @@ pub use connect::connect;
 pub use error::{DatabaseError, SourceError};
 pub use export::{ExportReport, export_table};
 pub use generate::generate_files;
+pub use ledger::{clear, read_truth};
 pub use load::load;
-pub use mutation::{MutationPlan, MutationReport, mutate};
+pub use mutation::{MutationPlan, MutationReport, case_names, mutate};
 pub use postgres::{PostgresConfig, PostgresInstallation, PostgresServer, find_postgres};
 pub use schema::{create_schema, create_table_sql};
 pub use truth::{PlantedValue, SourceTruth};
@@ -36,6 +38,7 @@ pub use truth::{PlantedValue, SourceTruth};
 pub fn bounds() -> BTreeMap<String, u64> {
     let bounds = [
         ("source.load_chunks_in_flight_max", load::CHUNKS_IN_FLIGHT_MAX as u64),
+        ("source.ledger_planted_values_max", ledger::PLANTED_VALUES_MAX as u64),
         ("source.mutation_statements_max", mutation::script::STATEMENTS_MAX),
         ("source.export_chunks_in_flight_max", export::CSV_CHUNKS_IN_FLIGHT_MAX as u64),
         ("source.export_single_put_bytes_max", export::SINGLE_PUT_BYTES_MAX),

@@ -16,6 +16,7 @@ use crate::beer::check_lake;
 use crate::beer::world::{Chunk, World};
 use crate::connect::connect;
 use crate::error::SourceError;
+use crate::ledger;
 use crate::schema::{qualified, quote};
 use crate::truth::SourceTruth;
 
@@ -38,6 +39,7 @@ pub async fn load(
         refuse_rows(&client, table).await?;
         truth = copy_table(&client, table, Arc::clone(&world), truth, events).await?;
     }
+    ledger::note_planted(&client, &truth.planted).await?;
     Ok(truth)
 }
 

@@ -11,8 +11,9 @@ use lakebed_contract::{Lake, TableContract};
 use tokio_postgres::Client;
 
 use crate::error::SourceError;
+use crate::ledger;
 
-/// Creates the schemas and tables of `lake` where they do not exist yet.
+/// Creates the schemas and tables of `lake`, and the ledger beside them, where they do not exist yet.
 pub async fn create_schema(client: &Client, lake: &Lake) -> Result<(), SourceError> {
     let schemas: BTreeSet<&str> = lake.tables.iter().map(|table| table.schema.as_str()).collect();
     let mut ddl = String::new();
@@ -25,7 +26,8 @@ pub async fn create_schema(client: &Client, lake: &Lake) -> Result<(), SourceErr
     client
         .batch_execute(&ddl)
         .await
-        .map_err(SourceError::database(format!("create the source tables of lake `{}`", lake.name)))
+        .map_err(SourceError::database(format!("create the source tables of lake `{}`", lake.name)))?;
+    ledger::create(client, lake).await
 }
 
 /// `CREATE TABLE` of one contract.

@@ -49,7 +49,7 @@ impl Case {
         Self::Overlap,
     ];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::DeleteReinsert => "delete_reinsert",
             Self::InsertUpdateDelete => "insert_update_delete",
@@ -60,6 +60,13 @@ impl Case {
             Self::Savepoint => "savepoint",
             Self::Overlap => "overlap",
         }
+    }
+}
+
+impl Case {
+    /// The case of that name.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|case| case.name() == name)
     }
 }
 

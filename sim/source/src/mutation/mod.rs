@@ -18,6 +18,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::connect::connect;
 use crate::error::SourceError;
+use crate::ledger;
 use crate::truth::SourceTruth;
 
 use script::{Connection, Script, Step};
@@ -26,12 +27,27 @@ use script::{Connection, Script, Step};
 pub(crate) const CHANGES_WITH_EVERY_CASE: u64 = 100;
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MutationPlan {
     /// Same seed on the same data: same changes in the same order.
     pub seed: Seed,
     /// Committed row changes.
     pub changes: u64,
+    /// Nasty cases to dwell on, by the names of [`case_names`]: about half of the transactions are one of these and no other
+    /// case occurs. All of them now and then when empty.
+    pub cases: Vec<String>,
+}
+
+impl MutationPlan {
+    /// Changes of every kind.
+    pub fn new(seed: Seed, changes: u64) -> Self {
+        Self { seed, changes, cases: Vec::new() }
+    }
+}
+
+/// The names of the nasty cases.
+pub fn case_names() -> Vec<&'static str> {
+    cases::Case::ALL.iter().map(|case| case.name()).collect()
 }
 
 /// What was done.
@@ -53,6 +69,21 @@ impl MutationReport {
         self.changes.values().flat_map(BTreeMap::values).sum()
     }
 
+    /// Adds what another run of changes did.
+    pub fn add(&mut self, other: &Self) {
+        for (table, kinds) in &other.changes {
+            let own = self.changes.entry(table.clone()).or_default();
+            for (kind, count) in kinds {
+                *own.entry(kind.clone()).or_default() += count;
+            }
+        }
+        for (case, count) in &other.cases {
+            *self.cases.entry(case.clone()).or_default() += count;
+        }
+        self.committed += other.committed;
+        self.rolled_back += other.rolled_back;
+    }
+
     fn of_table(&self, table: &str) -> u64 {
         self.changes.get(table).map_or(0, |kinds| kinds.values().sum())
     }
@@ -67,9 +98,12 @@ pub async fn mutate(
 ) -> Result<MutationReport, SourceError> {
     let (first, second) = (connect(endpoint).await?, connect(endpoint).await?);
     let live = live::read(&first, truth).await?;
-    let mut script = Script::new(plan, live);
+    let mut script = Script::new(&plan, live)?;
     let mut emitted: BTreeMap<String, u64> = BTreeMap::new();
+    let mut noted = truth.planted.len();
     while let Some(steps) = script.next_unit(truth) {
+        ledger::note_planted(&first, &truth.planted[noted..]).await?;
+        noted = truth.planted.len();
         for step in steps {
             let client = match step.connection {
                 Connection::First => &first,

@@ -14,12 +14,22 @@ use super::live::{Live, LiveBeer, LiveReview, Parent, ROWS_MIN};
 use super::{CHANGES_WITH_EVERY_CASE, MutationPlan, MutationReport, statement};
 use crate::beer::names::per_mille;
 use crate::beer::rows::{Beer, Brewery, Profile, Review};
+use crate::error::SourceError;
 use crate::truth::SourceTruth;
 
 /// Statements of one transaction.
 pub(crate) const STATEMENTS_MAX: u64 = 20;
 /// Share of units that are a nasty case once each has occurred.
 const CASE_PER_MILLE: u32 = 60;
+/// The same where the plan names the cases to dwell on.
+const FAVOURED_CASE_PER_MILLE: u32 = 500;
+
+fn known_case(name: &str) -> Result<Case, SourceError> {
+    Case::of_name(name).ok_or_else(|| {
+        let known = Case::ALL.map(Case::name).join(", ");
+        SourceError::Plan { reason: format!("there is no case `{name}`; known: {known}") }
+    })
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Connection {
@@ -69,23 +79,32 @@ pub(super) struct Script {
     pub(super) parents_stay: bool,
     remaining: u64,
     due: VecDeque<Case>,
+    /// The cases to dwell on; empty for all of them now and then.
+    favoured: Vec<Case>,
     serial: u64,
 }
 
 impl Script {
-    pub(super) fn new(plan: MutationPlan, live: Live) -> Self {
+    pub(super) fn new(plan: &MutationPlan, live: Live) -> Result<Self, SourceError> {
         let mut rng = plan.seed.rng("source/mutation");
-        let mut due = if plan.changes >= CHANGES_WITH_EVERY_CASE { Case::ALL.to_vec() } else { Vec::new() };
+        let favoured: Result<Vec<Case>, SourceError> = plan.cases.iter().map(|name| known_case(name)).collect();
+        let favoured = favoured?;
+        let mut due = match favoured.is_empty() {
+            true if plan.changes >= CHANGES_WITH_EVERY_CASE => Case::ALL.to_vec(),
+            true => Vec::new(),
+            false => favoured.clone(),
+        };
         due.shuffle(&mut rng);
-        Self {
+        Ok(Self {
             rng,
             live,
             report: MutationReport::default(),
             parents_stay: false,
             remaining: plan.changes,
             due: due.into(),
+            favoured,
             serial: 0,
-        }
+        })
     }
 
     /// The next unit, or `None` when the planned number of changes is reached.
@@ -110,7 +129,11 @@ impl Script {
         if !self.due.is_empty() && (urgent || per_mille(&mut self.rng, 500)) {
             return self.due.pop_front();
         }
-        per_mille(&mut self.rng, CASE_PER_MILLE).then(|| Case::ALL[self.rng.random_range(0..Case::ALL.len())])
+        let (per_mille_cases, cases) = match self.favoured.as_slice() {
+            [] => (CASE_PER_MILLE, Case::ALL.as_slice()),
+            favoured => (FAVOURED_CASE_PER_MILLE, favoured),
+        };
+        per_mille(&mut self.rng, per_mille_cases).then(|| cases[self.rng.random_range(0..cases.len())])
     }
 
     /// An ordinary transaction of at most `statements` changes.
@@ -304,7 +327,8 @@ mod tests {
 
     fn script(seed: u64, changes: u64) -> (Vec<Step>, MutationReport, SourceTruth) {
         let mut truth = SourceTruth::default();
-        let mut script = Script::new(MutationPlan { seed: Seed(seed), changes }, small_world());
+        let plan = MutationPlan::new(Seed(seed), changes);
+        let mut script = Script::new(&plan, small_world()).expect("a plan without cases");
         let mut steps = Vec::new();
         while let Some(unit) = script.next_unit(&mut truth) {
             steps.extend(unit);
@@ -334,6 +358,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_plan_dwells_on_the_cases_it_names() {
+        let cases = vec!["key_update".to_owned(), "delete_reinsert".to_owned()];
+        for seed in 0..10 {
+            let plan = MutationPlan { seed: Seed(seed), changes: 200, cases: cases.clone() };
+            let (mut script, mut truth) = (Script::new(&plan, small_world()).expect("known"), SourceTruth::default());
+            while script.next_unit(&mut truth).is_some() {}
+            let met: Vec<_> = script.report.cases.keys().cloned().collect();
+            assert_eq!(met, ["delete_reinsert", "key_update"], "seed {seed}");
+            assert!(script.report.cases.values().all(|count| *count >= 2), "{:?}", script.report.cases);
+            assert_eq!(script.report.total(), 200);
+        }
+        let unknown = MutationPlan { seed: Seed(1), changes: 9, cases: vec!["key_updat".to_owned()] };
+        let refused = Script::new(&unknown, small_world()).err().expect("refused").to_string();
+        assert!(refused.contains("key_updat") && refused.contains("overlap"), "{refused}");
     }
 
     #[test]

@@ -87,6 +87,10 @@ impl DataDir {
         self.account
     }
 
+    pub(super) fn keep_no_longer(&mut self) {
+        self.durable = false;
+    }
+
     pub(super) fn durable(&self) -> bool {
         self.durable
     }

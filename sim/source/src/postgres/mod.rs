@@ -148,6 +148,12 @@ impl PostgresServer {
         self.data.remove_leftovers()
     }
 
+    /// As [`Self::stop`], and removes the data directory even if it is a kept one: nobody will take this run up again.
+    pub async fn discard(mut self) -> Result<(), SourceError> {
+        self.data.keep_no_longer();
+        self.stop().await
+    }
+
     async fn await_answer(&mut self) -> Result<(), SourceError> {
         let clock = Clock::wall();
         let deadline = clock.monotonic() + START_WAIT_MAX;

@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lakebed_contract::{EventSink, Seed};
-use lakebed_source::{MutationPlan, mutate};
+use lakebed_contract::{EventSink, Lake, Seed};
+use lakebed_source::{MutationPlan, clear, load, mutate, read_truth};
 
 use crate::shared::{beer_database, digests, number};
 
 fn plan(seed: u64, changes: u64) -> MutationPlan {
-    MutationPlan { seed: Seed(seed), changes }
+    MutationPlan::new(Seed(seed), changes)
 }
 
 #[tokio::test]
 async fn the_report_equals_what_postgres_logged() {
     let (endpoint, client, mut truth) = beer_database(21).await;
-    client.batch_execute("CREATE PUBLICATION p FOR ALL TABLES").await.expect("publishes");
+    client.batch_execute("CREATE PUBLICATION p FOR TABLES IN SCHEMA dm_core").await.expect("publishes");
     let slot = format!("slot_{}", endpoint.database);
     number(&client, &format!("SELECT 1::bigint FROM pg_create_logical_replication_slot('{slot}', 'pgoutput')")).await;
     let report = mutate(&endpoint, plan(1, 1_000), &mut truth, &EventSink::default()).await.expect("mutates");
@@ -59,6 +59,24 @@ async fn keys_ever_cover_the_live_ones_and_no_reference_dangles() {
     for row in client.query("SELECT email FROM dm_core.profile", &[]).await.expect("answers") {
         assert!(planted.contains(row.get::<_, &str>(0)), "an address is missing from the truth");
     }
+}
+
+#[tokio::test]
+async fn the_ledger_gives_the_whole_truth_back() {
+    let (endpoint, client, mut truth) = beer_database(24).await;
+    mutate(&endpoint, plan(3, 1_200), &mut truth, &EventSink::default()).await.expect("mutates");
+    assert!(read_truth(&endpoint, &Lake::beer()).await.expect("reads") == truth, "the truths differ");
+    // What somebody else does is noted, too; what is rolled back is not.
+    let change = "BEGIN; DELETE FROM dm_core.brewery WHERE brewery_id = 1; ROLLBACK; \
+                  UPDATE dm_core.brewery SET brewery_id = 900001 WHERE brewery_id = 2";
+    client.batch_execute(change).await.expect("changes");
+    let gone = client.query("SELECT key FROM lakebed.key_gone WHERE table_name = 'brewery'", &[]).await.expect("reads");
+    let gone: BTreeSet<i64> = gone.iter().map(|row| row.get(0)).collect();
+    assert!(gone.contains(&2) && !gone.contains(&1) && !gone.contains(&900_001), "{gone:?}");
+    clear(&client, &Lake::beer()).await.expect("empties");
+    let empty = read_truth(&endpoint, &Lake::beer()).await.expect("reads");
+    assert!(empty.planted.is_empty() && empty.keys_ever.values().all(BTreeSet::is_empty));
+    load(&endpoint, &Lake::beer(), 0.0005, Seed(1), &EventSink::default()).await.expect("loads again");
 }
 
 #[tokio::test]
