@@ -157,6 +157,22 @@ impl ControlTable {
         .await
     }
 
+    /// Puts a CLAIMED record whose holder is known to be gone back to RECEIVED, without waiting for its lease to expire. Raises
+    /// the fence, so a holder that lives after all is locked out. The lost attempt is given back. A record in any other status
+    /// stays as it is.
+    ///
+    /// For whoever knows that no worker is alive: a process that has just taken up the state directory of one that died.
+    pub async fn release_abandoned(&self, pk: &str) -> Result<ControlRecord, IngestError> {
+        self.transition(pk, "release", |item| {
+            if item.record.status != Status::Claimed {
+                return Ok(None);
+            }
+            let (attempts, attempts_max) = (item.record.attempts, item.attempts_max + 1);
+            Ok(Some(Change { status: Status::Received, attempts, attempts_max, error: item.record.error.clone() }))
+        })
+        .await
+    }
+
     /// Marks a BRONZE_DONE record DONE: silver has it in this snapshot. Says so again without complaint.
     pub async fn mark_done(&self, pk: &str, snapshot_id: i64) -> Result<(), IngestError> {
         let update = self
