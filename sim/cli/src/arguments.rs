@@ -18,6 +18,8 @@ pub(crate) enum Command {
     Demo(DemoArguments),
     /// Start the stores, Postgres and the flow; stay up; print what to export
     Up(UpArguments),
+    /// Run scenarios: a question, a workload, faults, and the judge's answer
+    Run(RunArguments),
     /// Bring your own CSV or JSON files to bronze, silver and gold
     Ingest(IngestArguments),
     /// Run one SQL query over silver and gold
@@ -54,6 +56,9 @@ pub(crate) enum Command {
         /// What to do, as JSON
         order: String,
     },
+    /// Live one life of a scenario that kills its process; the order comes on standard input
+    #[command(hide = true)]
+    ScenarioLife,
     /// Run one ECS task; the order comes on standard input
     #[command(hide = true)]
     Worker {
@@ -98,6 +103,37 @@ pub(crate) struct DemoArguments {
     /// Keep the lake in this new or empty folder
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Files, or names of shipped scenarios; `all` for every shipped one that must pass
+    #[arg(required = true, value_name = "SCENARIO")]
+    pub(crate) scenarios: Vec<String>,
+    /// Seeds to run each with, e.g. 7,8,9; the scenario's own if not given
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub(crate) seed: Vec<u64>,
+    /// Run each twice and compare the digests of bronze, silver and gold
+    #[arg(long)]
+    pub(crate) twice: bool,
+    /// Scenarios at once
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) jobs: usize,
+    /// Write JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Write a report (Markdown, HTML, JSON, JUnit) into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Lake folder (see `lakebed init`); the built-in beer lake if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) lake: Option<PathBuf>,
+    /// Print one JSON object at the end
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Tell only results on stderr, not the events of the run
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Args)]

@@ -2,7 +2,8 @@
 //!
 //! Order: stores and Postgres start → the source is loaded → the slot is made → full load, batch export and the mutation run
 //! go on side by side (so that load and change capture overlap, as they do in life) → silver and gold once on what has
-//! arrived → the log is followed to its end → silver and gold again → the judge.
+//! arrived → the log is followed to its end → silver and gold again → the judge. In a folder that is kept, a run whose process
+//! died is taken up by the same command.
 //!
 //! Promises: everything it started is stopped on every way out, by `Drop` where there is no time for better. Judges only
 //! what lies in the stores; a number it reports was counted, not assumed.
@@ -10,18 +11,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use lakebed_contract::control::ControlRecord;
-use lakebed_contract::endpoints::PostgresEndpoint;
-use lakebed_contract::{Clock, EventSink, Lake, RunEvent, Seed, Stage, layout};
-use lakebed_source::{MutationPlan, MutationReport, SourceTruth};
+use lakebed_contract::{Clock, EventSink, FaultPlan, RunEvent, Seed, Stage, layout};
 
 use crate::backend::BackendChoice;
 use crate::error::HarnessError;
-use crate::judge::Verdict;
+use crate::judge::{Finding, Verdict};
 use crate::lake_folder::LakeFiles;
-use crate::run::{Run, RunPlace, copy_tables};
+use crate::phases::{Course, demo_phases, resume_at};
+use crate::progress::{Identity, Progress};
+use crate::run::{Run, RunPlace};
 use crate::run_dir::RunDir;
-use crate::tally::{RunSummary, Tally, TopBeer, timed};
+use crate::scenario::definition::Workload;
+use crate::tally::{RunSummary, Tally, TopBeer};
 use crate::wiring::{MaskSecret, warehouse_context};
 use crate::worker::peak_rss_bytes;
 
@@ -50,8 +51,12 @@ pub struct DemoOptions {
     pub search_path: Option<std::ffi::OsString>,
     /// This binary, to be started as ECS worker.
     pub worker_program: PathBuf,
-    /// Name the folder in the summary.
+    /// The folder is named by the user: the summary tells it, and an interrupted run in it is taken up.
     pub kept: bool,
+    /// How data travel.
+    pub workload: Workload,
+    /// What goes wrong on purpose.
+    pub faults: FaultPlan,
 }
 
 /// A finished demo.
@@ -63,7 +68,7 @@ pub struct DemoOutcome {
     pub verdict: Verdict,
 }
 
-/// Runs the demo in `run_dir`.
+/// Runs the demo in `run_dir`, or what an interrupted one left to do there. A finished one is told again, not run again.
 pub async fn run(
     options: DemoOptions,
     run_dir: &RunDir,
@@ -71,6 +76,11 @@ pub async fn run(
     events: EventSink,
 ) -> Result<DemoOutcome, HarnessError> {
     let started = clock.monotonic();
+    let mut progress = options.kept.then(|| take_up(&options, run_dir)).transpose()?;
+    if progress.as_ref().is_some_and(Progress::is_finished) {
+        events.log(format!("the run in `{}` is finished: this is its result", run_dir.path().display()));
+        return DemoOutcome::read(run_dir);
+    }
     let tally = Tally::default();
     let events = tally.sink(events);
     events.emit(RunEvent::RunStarted {
@@ -79,14 +89,26 @@ pub async fn run(
         backend: options.backend.name().to_owned(),
         bounds: bounds(),
     });
-    let mut run = Run::start(&options, RunPlace::throw_away(run_dir), &clock, &events).await?;
-    run.copy_and_follow(&tally).await?;
+    let life = progress.as_ref().map_or(1, Progress::lives);
+    if life > 1 {
+        events.log(format!("taking up an interrupted run: process number {life}"));
+    }
+    let place = RunPlace { keep_postgres: options.kept, ..RunPlace::throw_away(run_dir) };
+    let mut run = Run::start(&options, place, &clock, &events).await?;
+    let mut course = Course::default();
+    let phases = demo_phases(share_of_rows(&run));
+    if life > 1 {
+        course.catch_up(&mut run).await?;
+    }
+    let done = progress.as_ref().map_or(0, Progress::phases_done);
+    for (at, phase) in phases.iter().enumerate().skip(resume_at(&phases, done, life)) {
+        course.phase(&mut run, phase, life).await?;
+        progress.as_mut().map_or(Ok(()), |progress| progress.phases_over(at + 1))?;
+    }
+    course.rest(&mut run, &tally).await?;
     let verdict = run.judge().await?;
     tally.set_rows(Stage::Silver, run.table_rows(layout::SILVER).await?);
     tally.set_rows(Stage::Gold, run.table_rows(layout::GOLD).await?);
-    let top_beers = run.top_beers().await?;
-    run.stop().await?;
-
     let proven = REQUIRED.iter().all(|name| {
         verdict.invariants.get(*name).is_some_and(|finding| finding.outcome == lakebed_contract::event::Outcome::Pass)
     });
@@ -101,11 +123,46 @@ pub async fn run(
         timings_ms: tally.timings_ms(),
         total_ms: u64::try_from((clock.monotonic() - started).as_millis()).unwrap_or(u64::MAX),
         peak_rss_bytes: peak_rss_bytes().unwrap_or(0),
-        top_beers,
+        top_beers: run.top_beers().await?,
         lake: options.kept.then(|| run_dir.path().display().to_string()),
     };
-    events.emit(RunEvent::RunFinished { verdict: summary.verdict.clone() });
-    Ok(DemoOutcome { summary, verdict })
+    let outcome = DemoOutcome { summary, verdict };
+    if let Some(progress) = &mut progress {
+        // Told first, then finished, then the source removed: whatever moment the process dies at, the next one has an answer.
+        outcome.write(run_dir)?;
+        progress.finish()?;
+    }
+    run.end().await?;
+    events.emit(RunEvent::RunFinished { verdict: outcome.summary.verdict.clone() });
+    Ok(outcome)
+}
+
+fn take_up(options: &DemoOptions, run_dir: &RunDir) -> Result<Progress, HarnessError> {
+    let backend = options.backend.name();
+    Progress::take_up(run_dir, Identity::new(options.seed, options.scale, backend, &options.lake_files, "demo"))
+}
+
+impl DemoOutcome {
+    const FILE: &str = "run.json";
+
+    fn write(&self, run_dir: &RunDir) -> Result<(), HarnessError> {
+        let path = run_dir.path().join(Self::FILE);
+        let text = serde_json::to_string_pretty(&self.summary).expect("a summary is strings and numbers");
+        std::fs::write(&path, text).map_err(HarnessError::file("write", path))
+    }
+
+    fn read(run_dir: &RunDir) -> Result<Self, HarnessError> {
+        let path = run_dir.path().join(Self::FILE);
+        let text = std::fs::read(&path).map_err(HarnessError::file("read", &path))?;
+        let summary: RunSummary = serde_json::from_slice(&text).map_err(HarnessError::stage("read the run's summary"))?;
+        let finding = |name: &String| {
+            let outcome = *summary.invariants.get(name)?;
+            let detail = summary.findings.get(name).cloned().unwrap_or_default();
+            Some((name.clone(), Finding { outcome, detail }))
+        };
+        let invariants = summary.invariants.keys().filter_map(finding).collect();
+        Ok(Self { verdict: Verdict { invariants }, summary })
+    }
 }
 
 /// The named bounds of a run, printed with it.
@@ -125,54 +182,17 @@ pub fn bounds() -> BTreeMap<String, u64> {
 }
 
 impl Run {
-    /// Copies the source and follows its changes to the end of the log, through silver and gold.
+    /// All phases of a demo at one go, without progress that could be taken up: for tests and benches.
     pub async fn copy_and_follow(&mut self, tally: &Tally) -> Result<(), HarnessError> {
-        let (clock, events) = (self.clock.clone(), self.events.clone());
-        let endpoint = self.backend.postgres();
-        let rows_at_start: u64 = self.truth.keys_ever.values().map(|keys| keys.len() as u64).sum();
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a row count fits")]
-        let changes = (rows_at_start as f64 * MUTATION_SHARE).ceil() as u64;
-
-        let task = self.prepare_dms().await?;
-        // The first half of the changes falls on the copy, so that load and change capture overlap; the second half falls on
-        // the first round of silver and gold, so that the next round merges into tables that have rows.
-        let ((exported, loaded, dms), first) = {
-            let copy = copy_tables(self.backend.endpoints(), &self.lake, &endpoint, task, &clock, &events);
-            let change =
-                change_source(&endpoint, &mut self.truth, self.seed.child("during-copy"), changes / 2, &clock, &events);
-            tokio::try_join!(copy, change)?
-        };
-        timed(Stage::Firehose, "drain the load", &clock, &events, async {
-            self.firehose.drain().await.map_err(HarnessError::stage("drain Firehose"))
-        })
-        .await?;
-        timed(Stage::Bronze, "settle the load", &clock, &events, self.settle()).await?;
-        let second = {
-            let rest = changes - changes / 2;
-            let change =
-                change_source(&endpoint, &mut self.truth, self.seed.child("during-silver"), rest, &clock, &events);
-            let (second, ()) = tokio::try_join!(change, self.flow.refresh("after-load"))?;
-            second
-        };
-        let delivered = self.follow_to_end(&dms).await?.delivered;
-        let raw = timed(Stage::Bronze, "settle the changes", &clock, &events, self.settle()).await?;
-        self.flow.refresh("after-changes").await?;
-
-        let mut carried = loaded;
-        for (table, rows) in dms.rows() {
-            *carried.entry(table).or_default() += rows;
+        let mut course = Course::default();
+        for phase in demo_phases(share_of_rows(self)) {
+            course.phase(self, &phase, 1).await?;
         }
-        dms.stop().await.map_err(HarnessError::stage("stop the DMS task"))?;
-        events.log(format!("changes: {} rows during the copy, {} during silver", first.total(), second.total()));
-        tally.set_rows(Stage::Source, live_rows(&endpoint, &self.lake).await?);
-        tally.set_rows(Stage::Dms, carried);
-        tally.set_rows(Stage::Batch, exported);
-        tally.set_rows(Stage::Firehose, delivered);
-        tally.set_rows(Stage::Bronze, bronze_rows(&raw.records));
-        Ok(())
+        course.rest(self, tally).await
     }
 
-    async fn table_rows(&self, namespace: &str) -> Result<BTreeMap<String, u64>, HarnessError> {
+    /// Rows of every table of a namespace, by table.
+    pub(crate) async fn table_rows(&self, namespace: &str) -> Result<BTreeMap<String, u64>, HarnessError> {
         let lake = &self.lake;
         let tables: Vec<&str> = match namespace {
             layout::SILVER => {
@@ -200,22 +220,6 @@ impl Run {
     }
 }
 
-/// One stretch of the mutation run.
-async fn change_source(
-    endpoint: &PostgresEndpoint,
-    truth: &mut SourceTruth,
-    seed: Seed,
-    changes: u64,
-    clock: &Clock,
-    events: &EventSink,
-) -> Result<MutationReport, HarnessError> {
-    let plan = MutationPlan { seed, changes };
-    timed(Stage::Source, "change", clock, events, async {
-        lakebed_source::mutate(endpoint, plan, truth, events).await.map_err(HarnessError::stage("change the source"))
-    })
-    .await
-}
-
 /// The best beers over all months with enough reviews to mean something.
 pub async fn top_beers(context: &lakebed_warehouse::WarehouseContext) -> Result<Vec<TopBeer>, HarnessError> {
     const SQL: &str = include_str!("top_beers.sql");
@@ -230,22 +234,9 @@ pub async fn top_beers(context: &lakebed_warehouse::WarehouseContext) -> Result<
     Ok(result.rows.iter().map(to_beer).collect())
 }
 
-fn bronze_rows(records: &[ControlRecord]) -> BTreeMap<String, u64> {
-    let mut rows = BTreeMap::new();
-    for record in records {
-        *rows.entry(record.table.clone()).or_default() += u64::try_from(record.rows_good).unwrap_or(0);
-    }
-    rows
-}
-
-async fn live_rows(endpoint: &PostgresEndpoint, lake: &Lake) -> Result<BTreeMap<String, u64>, HarnessError> {
-    let client = lakebed_source::connect(endpoint).await.map_err(HarnessError::stage("connect to PostgreSQL"))?;
-    let mut rows = BTreeMap::new();
-    for table in &lake.tables {
-        let sql = format!("SELECT count(*) FROM {}.{}", table.schema, table.name);
-        let row = client.query_one(&sql, &[]).await.map_err(HarnessError::stage("count source rows"))?;
-        let count: i64 = row.try_get(0).map_err(HarnessError::stage("count source rows"))?;
-        rows.insert(table.name.clone(), u64::try_from(count).unwrap_or(0));
-    }
-    Ok(rows)
+/// How many changes a demo makes.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a row count fits")]
+pub fn share_of_rows(run: &Run) -> u64 {
+    let rows: u64 = run.truth.keys_ever.values().map(|keys| keys.len() as u64).sum();
+    (rows as f64 * MUTATION_SHARE).ceil() as u64
 }

@@ -38,6 +38,17 @@ pub enum HarnessError {
         /// The folder.
         path: PathBuf,
     },
+    /// A state directory whose content this run must not touch.
+    #[error("failed to run in `{}`: {reason}", path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// What lies there.
+        reason: String,
+    },
+    /// A scenario file that cannot be read.
+    #[error(transparent)]
+    Scenario(#[from] crate::scenario::complaint::Complaint),
     /// A lake folder that contradicts itself.
     #[error(transparent)]
     Lake(#[from] lakebed_contract::lake::LakeError),
@@ -96,7 +107,11 @@ impl HarnessError {
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Lake(_) | Self::Input { .. } | Self::ForeignFolder { .. } => Fault::Input,
+            Self::Lake(_)
+            | Self::Input { .. }
+            | Self::ForeignFolder { .. }
+            | Self::Occupied { .. }
+            | Self::Scenario(_) => Fault::Input,
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Fault::Input,
             Self::File { .. } | Self::Locked { .. } | Self::Stage { .. } | Self::Stuck { .. } => Fault::Environment,
         }
@@ -106,6 +121,8 @@ impl HarnessError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::ForeignFolder { .. } => Some("name a new or empty folder".to_owned()),
+            Self::Occupied { .. } => Some("name a new or empty folder, or remove that one".to_owned()),
+            Self::Scenario(_) => Some("scenarios/README.md tells every key".to_owned()),
             Self::Locked { .. } => Some("stop the other process, or use another folder".to_owned()),
             Self::Lake(_) => Some("`lakebed init DIR` writes a valid lake to compare with".to_owned()),
             Self::Stage { source, .. } => stage_hint(source.as_ref()),

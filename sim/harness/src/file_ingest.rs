@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use aws_sdk_s3::primitives::ByteStream;
 use lakebed_contract::control::ControlRecord;
-use lakebed_contract::{Clock, EventSink, Lake, Seed, Stage, layout};
+use lakebed_contract::{Clock, EventSink, FaultPlan, Lake, Seed, Stage, layout};
 use lakebed_ingest::mapping::Mapping;
 use serde::Serialize;
 
@@ -113,6 +113,8 @@ pub async fn run(
         seed: options.seed,
         events: events.clone(),
         worker_program: options.worker_program.clone(),
+        faults: FaultPlan::default(),
+        holds_no_lease: true,
     };
     let s3_events = stores.take_s3_events();
     let flow = Flow::start(&stores.endpoints, s3_events, run_dir, config).await?;

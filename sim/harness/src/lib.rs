@@ -13,6 +13,11 @@ pub mod quiesce;
 pub mod wiring;
 pub mod worker;
 
+pub mod first_copy;
+pub mod kill;
+pub mod phases;
+pub mod progress;
+
 pub mod demo;
 pub mod file_ingest;
 pub mod generate;
@@ -25,6 +30,8 @@ pub mod judge;
 pub mod tamper;
 
 pub mod bench;
+
+pub mod scenario;
 
 pub mod scenario;
 

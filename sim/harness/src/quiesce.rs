@@ -90,13 +90,7 @@ pub async fn settle_raw(flow: &Flow, clock: &Clock) -> Result<RawLayer, HarnessE
         looks_unseen = if raw.unseen.is_empty() { 0 } else { looks_unseen + 1 };
         if looks_unseen == LOOKS_BEFORE_SWEEP {
             looks_unseen = 0;
-            let sweep = lakebed_flow::SweepConfig {
-                endpoints: flow.parts.endpoints.clone(),
-                registry: flow.registry.clone(),
-                clock: clock.clone(),
-                events: flow.parts.events.clone(),
-            };
-            lakebed_flow::sweep_raw(&sweep)
+            lakebed_flow::sweep_raw(&sweep_config(flow))
                 .await
                 .map_err(HarnessError::stage("sweep raw objects without a control record"))?;
         }
@@ -104,6 +98,16 @@ pub async fn settle_raw(flow: &Flow, clock: &Clock) -> Result<RawLayer, HarnessE
             retry_failed(flow).await?;
         }
         clock.sleep(LOOK_INTERVAL).await;
+    }
+}
+
+/// What the sweeper needs of a flow.
+pub fn sweep_config(flow: &Flow) -> lakebed_flow::SweepConfig {
+    lakebed_flow::SweepConfig {
+        endpoints: flow.parts.endpoints.clone(),
+        registry: flow.registry.clone(),
+        clock: flow.parts.clock.clone(),
+        events: flow.parts.events.clone(),
     }
 }
 

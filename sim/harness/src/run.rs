@@ -1,7 +1,8 @@
 //! A running source-to-gold path: the backend, the flow, Firehose, and the DMS task between them.
 //!
-//! Fresh, it generates and loads the source; over a kept Postgres it takes up change capture where the slot stands. Promises:
-//! everything started is stopped by [`Run::stop`] in order, or by `Drop` where there is no time for better.
+//! Fresh, it generates and loads the source; over a kept Postgres it takes up change capture where the slot stands, whatever
+//! moment the earlier process died at. Promises: everything started is stopped by [`Run::stop`] in order, or by `Drop` where
+//! there is no time for better.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +17,10 @@ use lakebed_source::SourceTruth;
 use crate::backend::{Backend, Flow, FlowConfig, create_stream, s3_client};
 use crate::demo::DemoOptions;
 use crate::error::HarnessError;
+use crate::first_copy::FirstCopy;
 use crate::judge::{self, JudgeInput, Verdict};
 use crate::quiesce::{RawLayer, settle_raw};
+use crate::kill;
 use crate::run_dir::RunDir;
 use crate::tally::timed;
 use crate::wiring::MaskSecret;
@@ -35,6 +38,8 @@ pub const PUBLICATION: &str = "lakebed_dms";
 
 /// A running source-to-gold path. Fields are in the order in which they must be dropped.
 pub struct Run {
+    /// Change capture, once something was copied.
+    pub dms: Option<DmsHandle>,
     /// Firehose.
     pub firehose: FirehoseHandle,
     /// Everything behind `raw/`.
@@ -43,11 +48,14 @@ pub struct Run {
     pub backend: Backend,
     /// What the generator knows and the lake must prove.
     pub truth: SourceTruth,
+    pub(crate) source: PostgresEndpoint,
     pub(crate) lake: Arc<Lake>,
     pub(crate) clock: Clock,
     pub(crate) seed: Seed,
     pub(crate) events: EventSink,
     mask: MaskSecret,
+    /// There while the first copy is under way, in a state directory that is taken up again.
+    first_copy: Option<FirstCopy>,
 }
 
 /// Where a run lives.
@@ -76,8 +84,14 @@ impl Run {
         clock: &Clock,
         events: &EventSink,
     ) -> Result<Self, HarnessError> {
-        let lake = Arc::new(Lake::from_files(&options.lake_files)?);
+        let lake = Arc::new(options.workload.lake(&options.lake_files)?);
+        let events = &kill::sink(events, &options.faults);
         let mask = options.mask.clone().unwrap_or_else(|| MaskSecret::for_generated_data(options.seed));
+        let first_copy = (place.keep_postgres && options.backend.is_ours()).then(|| FirstCopy::of(place.run_dir));
+        let cut_off = match &first_copy {
+            Some(first_copy) => first_copy.forget_what_was_cut_off(events)?,
+            None => false,
+        };
         let mut backend = Backend::start(options, place, clock, events).await?;
         let truth = timed(Stage::Source, "load", clock, events, async {
             let endpoint = backend.postgres();
@@ -85,14 +99,24 @@ impl Run {
                 lakebed_source::connect(&endpoint).await.map_err(HarnessError::stage("connect to PostgreSQL"))?;
             lakebed_source::create_schema(&client, &lake).await.map_err(HarnessError::stage("create the schema"))?;
             if place.keep_postgres {
-                if loaded_before(&client, &lake, place.run_dir).await? {
-                    return Ok(SourceTruth::default());
+                if is_loaded(&client, &lake).await? {
+                    let truth = lakebed_source::read_truth(&endpoint, &lake).await;
+                    return truth.map_err(HarnessError::stage("read the source's ledger"));
                 }
                 refuse_orphaned_lake(backend.endpoints(), place.run_dir).await?;
+                if options.backend.is_ours() {
+                    // Tables are copied one by one: a load that was cut off begins again.
+                    lakebed_source::clear(&client, &lake).await.map_err(HarnessError::stage("empty the source"))?;
+                }
             }
-            let truth = lakebed_source::load(&endpoint, &lake, options.scale, options.seed, events)
-                .await
-                .map_err(HarnessError::stage("load the source tables"))?;
+            let truth = match options.workload.empty {
+                true => lakebed_source::read_truth(&endpoint, &lake)
+                    .await
+                    .map_err(HarnessError::stage("read the source's ledger"))?,
+                false => lakebed_source::load(&endpoint, &lake, options.scale, options.seed, events)
+                    .await
+                    .map_err(HarnessError::stage("load the source tables"))?,
+            };
             let marked = format!("COMMENT ON SCHEMA {} IS '{LOADED}'", source_schema(&lake));
             client.batch_execute(&marked).await.map_err(HarnessError::stage("mark the source as loaded"))?;
             Ok::<_, HarnessError>(truth)
@@ -106,30 +130,56 @@ impl Run {
             seed: options.seed,
             events: events.clone(),
             worker_program: options.worker_program.clone(),
+            faults: options.faults.clone(),
+            holds_no_lease: options.backend.is_ours(),
         };
         let s3_events = backend.take_s3_events();
         let flow = Flow::start(backend.endpoints(), s3_events, place.run_dir, config).await?;
         create_stream(backend.endpoints()).await?;
-        let firehose = start_firehose(&flow, clock, options.seed, events)?;
-        let (clock, events, seed) = (clock.clone(), events.clone(), options.seed);
-        Ok(Self { firehose, flow, backend, truth, lake, mask, clock, seed, events })
+        let firehose = start_firehose(&flow, options, clock, events)?;
+        let (clock, events, seed, source) = (clock.clone(), events.clone(), options.seed, backend.postgres());
+        let mut run =
+            Self { dms: None, firehose, flow, backend, truth, source, lake, mask, clock, seed, events, first_copy };
+        if cut_off {
+            let discarded = DmsTask::discard(&run.dms_config()).await;
+            discarded.map_err(HarnessError::stage("discard the slot of a first copy that was cut off"))?;
+        }
+        if has_slot(&run.source).await? {
+            run.copy().await?;
+        }
+        Ok(run)
     }
 
     /// Makes the slot and its snapshot, or finds the slot of an earlier start.
     pub(crate) async fn prepare_dms(&self) -> Result<DmsTask, HarnessError> {
+        if let Some(first_copy) = &self.first_copy
+            && !has_slot(&self.source).await?
+        {
+            first_copy.begins()?;
+        }
         DmsTask::prepare(self.dms_config()).await.map_err(HarnessError::stage("prepare the DMS task"))
     }
 
-    /// The initial load alone, without a mutation run, or what an earlier start left to do; change capture goes on.
-    pub async fn copy(&self) -> Result<DmsHandle, HarnessError> {
+    /// The initial load alone, without changes meanwhile, or what an earlier start left to do; change capture goes on.
+    pub async fn copy(&mut self) -> Result<(), HarnessError> {
         let task = self.prepare_dms().await?;
+        let (_, _, dms) = self.copy_with(task).await?;
+        self.dms = Some(dms);
+        Ok(())
+    }
+
+    /// Rows exported, rows loaded, and the running task.
+    pub(crate) async fn copy_with(&self, task: DmsTask) -> Result<Copied, HarnessError> {
         if task.resumed() {
-            return task.start_cdc().await.map_err(HarnessError::stage("take up change capture"));
+            let dms = task.start_cdc().await.map_err(HarnessError::stage("take up change capture"))?;
+            return Ok((BTreeMap::new(), BTreeMap::new(), dms));
         }
-        let endpoint = self.backend.postgres();
-        let (_, _, dms) =
-            copy_tables(self.backend.endpoints(), &self.lake, &endpoint, task, &self.clock, &self.events).await?;
-        Ok(dms)
+        let copied = copy_tables(self.backend.endpoints(), &self.lake, &self.source, task, &self.clock, &self.events);
+        let copied = copied.await?;
+        if let Some(first_copy) = &self.first_copy {
+            first_copy.is_over()?;
+        }
+        Ok(copied)
     }
 
     /// Waits until every raw object is settled.
@@ -138,8 +188,11 @@ impl Run {
     }
 
     /// Waits until every change committed by now lies under `raw/`.
-    pub async fn follow_to_end(&self, dms: &DmsHandle) -> Result<FirehoseReport, HarnessError> {
+    pub async fn follow_to_end(&self) -> Result<FirehoseReport, HarnessError> {
         let (clock, events) = (&self.clock, &self.events);
+        let dms = self.dms.as_ref().ok_or_else(|| HarnessError::Input {
+            message: "failed to follow the log: nothing was copied yet".to_owned(),
+        })?;
         timed(Stage::Dms, "follow the log", clock, events, async {
             let end = current_lsn(&self.backend.postgres()).await?;
             dms.wait_acknowledged(end).await.map_err(HarnessError::stage("follow the log"))
@@ -191,12 +244,31 @@ impl Run {
         .map_err(HarnessError::stage("judge the lake"))
     }
 
-    /// Stops everything in order.
+    /// Stops everything in order; a kept source can be taken up again.
     pub async fn stop(self) -> Result<(), HarnessError> {
+        let (backend, captured) = self.stop_flow().await?;
+        backend.stop().await?;
+        captured
+    }
+
+    /// Stops everything in order, for good: a source that was kept is removed.
+    pub async fn end(self) -> Result<(), HarnessError> {
+        let (backend, captured) = self.stop_flow().await?;
+        backend.discard_source().await?;
+        captured
+    }
+
+    /// The backend, still running, and how change capture ended.
+    async fn stop_flow(self) -> Result<(Backend, Result<(), HarnessError>), HarnessError> {
+        // In order even after a failure: what is in flight is written out.
+        let captured = match self.dms {
+            Some(dms) => dms.stop().await.map_err(HarnessError::stage("stop the DMS task")),
+            None => Ok(()),
+        };
         self.firehose.stop().await.map_err(HarnessError::stage("stop Firehose"))?;
         self.flow.pipe.stop().await.map_err(HarnessError::stage("stop the pipe"))?;
         self.flow.notifications.stop().await.map_err(HarnessError::stage("stop the notifications"))?;
-        self.backend.stop().await
+        Ok((self.backend, captured))
     }
 }
 
@@ -237,26 +309,21 @@ fn source_schema(lake: &Lake) -> &str {
     lake.tables.first().map_or("public", |table| table.schema.as_str())
 }
 
-/// Whether an earlier start loaded the kept source; an interrupted load is refused.
-async fn loaded_before(client: &tokio_postgres::Client, lake: &Lake, run_dir: &RunDir) -> Result<bool, HarnessError> {
+/// Whether the first load of the source is complete.
+async fn is_loaded(client: &tokio_postgres::Client, lake: &Lake) -> Result<bool, HarnessError> {
     const LOOK: &str = "look at the source tables";
     let sql = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1";
     let row = client.query_one(sql, &[&source_schema(lake)]).await.map_err(HarnessError::stage(LOOK))?;
     let comment: Option<String> = row.try_get(0).map_err(HarnessError::stage(LOOK))?;
-    if comment.as_deref() == Some(LOADED) {
-        return Ok(true);
-    }
-    for table in &lake.tables {
-        let sql = format!("SELECT EXISTS (SELECT FROM {}.{})", table.schema, table.name);
-        let row = client.query_one(&sql, &[]).await.map_err(HarnessError::stage(LOOK))?;
-        if row.try_get::<_, bool>(0).map_err(HarnessError::stage(LOOK))? {
-            let folder = run_dir.path().display();
-            let message =
-                format!("failed to take up `{folder}`: its first load was interrupted; remove it and start again");
-            return Err(HarnessError::Input { message });
-        }
-    }
-    Ok(false)
+    Ok(comment.as_deref() == Some(LOADED))
+}
+
+/// Whether the slot of the DMS task is there.
+async fn has_slot(endpoint: &PostgresEndpoint) -> Result<bool, HarnessError> {
+    const LOOK: &str = "look for the replication slot";
+    let client = lakebed_source::connect(endpoint).await.map_err(HarnessError::stage("connect to PostgreSQL"))?;
+    let sql = "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1";
+    Ok(client.query_opt(sql, &[&SLOT]).await.map_err(HarnessError::stage(LOOK))?.is_some())
 }
 
 /// A lake whose source is gone holds positions that a new source's changes would not beat.
@@ -274,7 +341,12 @@ async fn refuse_orphaned_lake(endpoints: &Endpoints, run_dir: &RunDir) -> Result
     Ok(())
 }
 
-fn start_firehose(flow: &Flow, clock: &Clock, seed: Seed, events: &EventSink) -> Result<FirehoseHandle, HarnessError> {
+fn start_firehose(
+    flow: &Flow,
+    options: &DemoOptions,
+    clock: &Clock,
+    events: &EventSink,
+) -> Result<FirehoseHandle, HarnessError> {
     Firehose::start(FirehoseConfig {
         name: layout::FIREHOSE_STREAM.to_owned(),
         kinesis_stream: layout::KINESIS_STREAM.to_owned(),
@@ -288,8 +360,9 @@ fn start_firehose(flow: &Flow, clock: &Clock, seed: Seed, events: &EventSink) ->
         active_partitions_max: FIREHOSE_ACTIVE_PARTITIONS_MAX,
         endpoints: flow.parts.endpoints.clone(),
         clock: clock.clone(),
-        seed,
+        seed: options.seed,
         events: events.clone(),
+        faults: options.faults.clone(),
     })
     .map_err(HarnessError::stage("start Firehose"))
 }

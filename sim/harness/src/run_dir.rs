@@ -38,6 +38,16 @@ impl RunDir {
         Ok(Self { path, _lock: lock, _temporary: Some(temporary) })
     }
 
+    /// As [`Self::throw_away`], for generated data that a Postgres of another user shall lie in: others may pass through the
+    /// folder, though not look into it.
+    pub fn throw_away_passable() -> Result<Self, HarnessError> {
+        let run_dir = Self::throw_away()?;
+        let passable = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o711);
+        std::fs::set_permissions(&run_dir.path, passable)
+            .map_err(HarnessError::file("open the way into", &run_dir.path))?;
+        Ok(run_dir)
+    }
+
     /// A folder the user names: created if missing, refused if it holds anything that is not ours.
     pub fn keep(path: &Path) -> Result<Self, HarnessError> {
         std::fs::create_dir_all(path).map_err(HarnessError::file("create folder", path))?;

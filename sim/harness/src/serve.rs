@@ -35,7 +35,7 @@ pub struct Up {
 
 enum Running {
     Stores(Box<Stores>),
-    Path(Box<(Run, lakebed_flow::dms::DmsHandle)>),
+    Path(Box<Run>),
 }
 
 /// What a user exports to reach what is up.
@@ -60,9 +60,11 @@ impl Up {
             Running::Stores(Box::new(stores))
         } else {
             let place = RunPlace { run_dir, port: options.port, keep_postgres: true };
-            let run = Run::start(&options.demo, place, &clock, &events).await?;
-            let dms = timed(Stage::Dms, "copy the source", &clock, &events, run.copy()).await?;
-            Running::Path(Box::new((run, dms)))
+            let mut run = Run::start(&options.demo, place, &clock, &events).await?;
+            if run.dms.is_none() {
+                timed(Stage::Dms, "copy the source", &clock, &events, run.copy()).await?;
+            }
+            Running::Path(Box::new(run))
         };
         Ok(Self { running, clock, events })
     }
@@ -71,7 +73,7 @@ impl Up {
     pub fn exports(&self, run_dir: &RunDir) -> Exports {
         let endpoints = match &self.running {
             Running::Stores(stores) => &stores.endpoints,
-            Running::Path(path) => path.0.backend.endpoints(),
+            Running::Path(path) => path.backend.endpoints(),
         };
         let mut variables = vec![
             ("AWS_ENDPOINT_URL".to_owned(), endpoints.s3_url.clone()),
@@ -82,7 +84,7 @@ impl Up {
             ("LAKEBED_CATALOG_URI".to_owned(), endpoints.catalog_url.clone()),
         ];
         if let Running::Path(path) = &self.running {
-            let postgres = path.0.backend.postgres();
+            let postgres = path.backend.postgres();
             variables.push(("PGHOST".to_owned(), postgres.host));
             variables.push(("PGPORT".to_owned(), postgres.port.to_string()));
             variables.push(("PGUSER".to_owned(), postgres.user));
@@ -97,9 +99,9 @@ impl Up {
         loop {
             self.clock.sleep(REFRESH_INTERVAL).await;
             let Running::Path(path) = &self.running else { continue };
-            let (run, dms) = path.as_ref();
+            let run = path.as_ref();
             round += 1;
-            run.follow_to_end(dms).await?;
+            run.follow_to_end().await?;
             timed(Stage::Bronze, "settle", &self.clock, &self.events, run.settle()).await?;
             let name = format!("scheduled-{}-{round}", Seed(round).unique("up", &self.clock).0);
             run.flow.refresh(&name).await?;
@@ -110,12 +112,7 @@ impl Up {
     pub async fn stop(self) -> Result<(), HarnessError> {
         match self.running {
             Running::Stores(stores) => stores.shutdown().await,
-            Running::Path(path) => {
-                let (run, dms) = *path;
-                let captured = dms.stop().await.map_err(HarnessError::stage("stop the DMS task"));
-                let stopped = run.stop().await;
-                captured.and(stopped)
-            }
+            Running::Path(run) => run.stop().await,
         }
     }
 }

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lakebed_contract::event::Outcome;
 use lakebed_contract::{EventSink, RunEvent, Stage};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a run did, as `--json` prints it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunSummary {
     /// `pass` or `fail`.
     pub verdict: String,
@@ -37,7 +37,7 @@ pub struct RunSummary {
 }
 
 /// One line of the closing table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TopBeer {
     /// Beer.
     pub beer_name: String,

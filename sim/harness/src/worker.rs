@@ -11,6 +11,7 @@ use lakebed_contract::{Clock, Endpoints, EventSink, HandlerError, Invocation, La
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::kill;
 use crate::lake_folder::LakeFiles;
 use crate::wiring::{MaskSecret, PipelineParts, pipeline_registry};
 
@@ -37,6 +38,9 @@ pub struct WorkerOrder {
     pub seed: u64,
     /// Folder for spools.
     pub scratch: PathBuf,
+    /// A fault: the worker kills itself when it has written its first batch of Parquet.
+    #[serde(default)]
+    pub dies_writing_parquet: bool,
 }
 
 /// Runs one order and returns the handler's answer with this process's peak memory added.
@@ -53,7 +57,7 @@ pub async fn run(order: &[u8]) -> Result<Value, HandlerError> {
         mask,
         clock: Clock::wall(),
         seed: Seed(order.seed),
-        events: EventSink::default(),
+        events: if order.dies_writing_parquet { kill::at_first_bronze_batch() } else { EventSink::default() },
         scratch: order.scratch,
     });
     let handler = registry

@@ -9,7 +9,7 @@ use lakebed_harness::{demo, lake_folder};
 use super::{Raced, check_scale, race};
 use crate::arguments::{DemoArguments, SourceArguments};
 use crate::environment::Environment;
-use crate::exit::{End, InputError};
+use crate::exit::End;
 use crate::mask_key;
 use crate::printer::{self, Progress, grouped, table};
 
@@ -19,20 +19,11 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyho
         Some(folder) => RunDir::keep(folder)?,
         None => RunDir::throw_away()?,
     };
-    if run_dir.has_data() {
-        return Err(InputError::because(
-            format!("failed to keep the lake in `{}`: an earlier run lies there", run_dir.path().display()),
-            "name a new or empty folder, or remove that one",
-        ));
-    }
     let progress = Progress::new();
     let outcome = race(demo::run(options, &run_dir, Clock::wall(), progress.sink()));
     progress.finish();
     let Raced::Finished(DemoOutcome { summary, .. }) = outcome? else { return Ok(End::Interrupted) };
     let json = serde_json::to_string_pretty(&summary)?;
-    if arguments.keep.is_some() {
-        std::fs::write(run_dir.path().join("run.json"), &json)?;
-    }
     if arguments.json {
         printer::data(&format!("{json}\n"))?
     } else {
@@ -55,6 +46,8 @@ pub(super) fn options(source: &SourceArguments, environment: &Environment, kept:
         search_path: environment.search_path.clone(),
         worker_program: std::env::current_exe()?,
         kept,
+        workload: Default::default(),
+        faults: Default::default(),
     })
 }
 

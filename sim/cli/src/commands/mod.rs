@@ -9,6 +9,7 @@ mod ingest;
 mod init;
 mod query;
 mod report;
+mod run;
 mod state;
 mod up;
 mod worker;
@@ -35,6 +36,8 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> anyhow::Re
     match arguments.command {
         Command::Demo(demo) => demo::run(&demo, environment),
         Command::Up(up) => up::run(&up, environment),
+        Command::Run(run) => run::run(&run, environment),
+        Command::ScenarioLife => run::life(environment),
         Command::Ingest(ingest) => ingest::run(&ingest, environment),
         Command::Query(query) => query::run(&query, environment),
         Command::Control(control) => control::run(&control, environment),

@@ -4,6 +4,7 @@
 
 mod bench;
 mod command_line;
+mod kill;
 mod oracle;
 mod proof;
 mod run;

@@ -26,6 +26,8 @@ fn options() -> DemoOptions {
         search_path: std::env::var_os("PATH"),
         worker_program: env!("CARGO_BIN_EXE_lakebed").into(),
         kept: false,
+        workload: Default::default(),
+        faults: Default::default(),
     }
 }
 

@@ -58,9 +58,14 @@ fn a_kept_lake_answers_queries_and_the_control_table_is_settled() {
     let records = records.as_array().expect("a list");
     assert!(!records.is_empty());
     assert!(records.iter().all(|record| record["status"] == "DONE"), "{records:?}");
-    // A second demo must not write over a lake that somebody kept.
-    let output = lakebed(folder.path(), &["demo", "--scale", TINY, "--keep", "lake"]).output().expect("starts");
+    // A second demo must not write over a lake that somebody kept: the same one is told again, another one is refused.
+    let before = std::fs::read(folder.path().join("lake/run.json")).expect("the summary");
+    assert_eq!(demo(folder.path(), &["--keep", "lake"]), summary);
+    assert_eq!(before, std::fs::read(folder.path().join("lake/run.json")).expect("the summary"));
+    let other = ["demo", "--scale", TINY, "--seed", "8", "--keep", "lake"];
+    let output = lakebed(folder.path(), &other).output().expect("starts");
     assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("a finished run with other settings"));
 }
 
 /// Ids of processes whose command line or environment mentions `text`.

@@ -9,10 +9,12 @@ use aws_sdk_s3::types::{
     Event, FilterRule, FilterRuleName, LambdaFunctionConfiguration, NotificationConfiguration,
     NotificationConfigurationFilter, S3KeyFilter,
 };
+use lakebed_contract::control::Status;
 use lakebed_contract::endpoints::Endpoints;
-use lakebed_contract::{Clock, EventSink, HandlerRegistry, Lake, Seed, Stage, layout};
+use lakebed_contract::fault::ECS_WRITE_PARQUET;
+use lakebed_contract::{Clock, EventSink, FaultKind, FaultPlan, HandlerRegistry, Lake, Seed, Stage, layout};
 use lakebed_flow::{
-    EcsConfig, NotificationHandle, Pipe, PipeConfig, PipeHandle, StepFunctions, StepFunctionsConfig,
+    EcsConfig, NotificationHandle, Pipe, PipeConfig, PipeHandle, StepFunctions, StepFunctionsConfig, disturb,
     start_notifications,
 };
 use lakebed_ingest::ControlTable;
@@ -124,6 +126,10 @@ pub struct FlowConfig {
     pub events: EventSink,
     /// The program that is started as ECS worker: this binary.
     pub worker_program: PathBuf,
+    /// What goes wrong on purpose.
+    pub faults: FaultPlan,
+    /// Nobody can be at work in these stores: leases found there belong to processes that died.
+    pub holds_no_lease: bool,
 }
 
 impl Flow {
@@ -147,15 +153,20 @@ impl Flow {
         let S3Events::Sent(receiver) = s3_events.ok_or_else(|| HarnessError::Input {
             message: "failed to start the flow: one already runs on these stores".to_owned(),
         })?;
+        let receiver = disturb(receiver, config.faults.clone(), config.clock.clone());
         // Listen first: the test event and every later one must find a consumer.
         let notifications =
             start_notifications(receiver, registry.clone(), config.clock.clone(), config.events.clone());
         create_resources(&parts.endpoints, &parts.clock).await?;
+        let control = ControlTable::new(&parts.endpoints, config.clock.clone());
+        if config.holds_no_lease {
+            release_leases(&control).await?;
+        }
         request_s3_events(&parts.endpoints).await?;
         let machines = StepFunctions::new(StepFunctionsConfig {
             machines: parts.lake.state_machines.clone(),
             registry: registry.clone(),
-            ecs: ecs_config(&parts, config.lake_files, config.worker_program),
+            ecs: ecs_config(&parts, config.lake_files, config.worker_program, config.faults),
             lambda_concurrency_max: LAMBDA_CONCURRENCY_MAX,
             clock: config.clock.clone(),
             seed: config.seed,
@@ -170,7 +181,6 @@ impl Flow {
             clock: config.clock.clone(),
             events: config.events,
         });
-        let control = ControlTable::new(&parts.endpoints, config.clock);
         Ok(Self { parts, registry, machines, control, notifications, pipe })
     }
 
@@ -199,7 +209,16 @@ impl Flow {
     }
 }
 
-fn ecs_config(parts: &PipelineParts, lake: LakeFiles, program: PathBuf) -> EcsConfig {
+/// Gives back what workers of an earlier process held; their leases would run for minutes.
+async fn release_leases(control: &ControlTable) -> Result<(), HarnessError> {
+    let released = || HarnessError::stage("release the leases of an earlier process");
+    for record in control.list(None, Some(Status::Claimed)).await.map_err(released())? {
+        control.release_abandoned(&record.pk).await.map_err(released())?;
+    }
+    Ok(())
+}
+
+fn ecs_config(parts: &PipelineParts, lake: LakeFiles, program: PathBuf, faults: FaultPlan) -> EcsConfig {
     let endpoints = parts.endpoints.to_wire();
     let (mask, seed, scratch) = (parts.mask.clone(), parts.seed, parts.scratch.clone());
     EcsConfig {
@@ -215,6 +234,7 @@ fn ecs_config(parts: &PipelineParts, lake: LakeFiles, program: PathBuf) -> EcsCo
                 mask_key_version: mask.version,
                 seed: seed.0,
                 scratch: scratch.clone(),
+                dies_writing_parquet: faults.strike(&ECS_WRITE_PARQUET) == Some(FaultKind::Kill),
             };
             serde_json::to_vec(&order).expect("an order is strings, numbers and JSON")
         }),

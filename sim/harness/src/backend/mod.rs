@@ -31,6 +31,13 @@ pub enum BackendChoice {
 }
 
 impl BackendChoice {
+    /// Whether stores and Postgres live and die with the state directory, so that nobody else can be at work in them.
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Embedded => true,
+        }
+    }
+
     /// Its name on the command line and in reports.
     pub fn name(&self) -> &'static str {
         match self {
@@ -93,6 +100,16 @@ impl Backend {
     /// The S3 events of these stores; `None` when somebody has them already.
     pub fn take_s3_events(&mut self) -> Option<S3Events> {
         self.s3_events.take()
+    }
+
+    /// As [`Self::stop`], and removes a source that was kept: nobody will take this run up again.
+    pub async fn discard_source(self) -> Result<(), HarnessError> {
+        match self.parts {
+            Parts::Embedded { postgres, stores } => {
+                postgres.discard().await.map_err(HarnessError::stage("remove PostgreSQL"))?;
+                stores.shutdown().await
+            }
+        }
     }
 
     /// Stops everything that was started for this run.
