@@ -154,7 +154,8 @@ impl DemoOutcome {
     fn read(run_dir: &RunDir) -> Result<Self, HarnessError> {
         let path = run_dir.path().join(Self::FILE);
         let text = std::fs::read(&path).map_err(HarnessError::file("read", &path))?;
-        let summary: RunSummary = serde_json::from_slice(&text).map_err(HarnessError::stage("read the run's summary"))?;
+        let summary: RunSummary =
+            serde_json::from_slice(&text).map_err(HarnessError::stage("read the run's summary"))?;
         let finding = |name: &String| {
             let outcome = *summary.invariants.get(name)?;
             let detail = summary.findings.get(name).cloned().unwrap_or_default();

@@ -48,9 +48,9 @@ impl FirstCopy {
         for entry in entries {
             let entry = entry.map_err(HarnessError::file("read folder", &self.folder))?;
             let name = entry.file_name();
-            let of_a_store = ["s3", "dynamodb", "catalog", "kinesis"]
-                .iter()
-                .any(|store| name.to_str().is_some_and(|name| name == *store || name.starts_with(&format!("{store}."))));
+            let of_a_store = ["s3", "dynamodb", "catalog", "kinesis"].iter().any(|store| {
+                name.to_str().is_some_and(|name| name == *store || name.starts_with(&format!("{store}.")))
+            });
             if of_a_store {
                 remove(&entry.path())?;
             }

@@ -33,8 +33,6 @@ pub mod bench;
 
 pub mod scenario;
 
-pub mod scenario;
-
 pub mod doctor;
 
 pub use error::HarnessError;

@@ -51,11 +51,7 @@ impl Course {
             1 => format!("changes/{}", phase.name),
             life => format!("changes/{}/life-{life}", phase.name),
         };
-        let plan = MutationPlan {
-            seed: run.seed.child(&purpose),
-            changes: phase.changes,
-            cases: phase.cases.clone(),
-        };
+        let plan = MutationPlan { seed: run.seed.child(&purpose), changes: phase.changes, cases: phase.cases.clone() };
         match phase.kind {
             PhaseKind::Copy => self.copy(run, plan).await,
             PhaseKind::Change => {

@@ -37,8 +37,7 @@ pub(crate) async fn create(client: &Client, lake: &Lake) -> Result<(), SourceErr
     let mut ddl = TABLES.to_owned();
     for (table, key) in keyed_tables(lake) {
         let literal = |text: &str| text.replace('\'', "''");
-        let call =
-            format!("EXECUTE FUNCTION lakebed.note_key_gone('{}', '{}')", literal(&table.name), literal(key));
+        let call = format!("EXECUTE FUNCTION lakebed.note_key_gone('{}', '{}')", literal(&table.name), literal(key));
         let (name, key) = (qualified(table), quote(key));
         ddl.push_str(&format!(
             "CREATE OR REPLACE TRIGGER lakebed_key_deleted AFTER DELETE ON {name} FOR EACH ROW {call};\n\

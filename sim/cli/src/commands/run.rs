@@ -43,8 +43,7 @@ pub(super) fn run(arguments: &RunArguments, environment: &Environment) -> anyhow
     progress.finish();
     let Raced::Finished(outcomes) = raced? else { return Ok(End::Interrupted) };
     if let Some(file) = &arguments.junit {
-        std::fs::write(file, report::junit(&outcomes))
-            .map_err(lakebed_harness::HarnessError::file("write", file))?;
+        std::fs::write(file, report::junit(&outcomes)).map_err(lakebed_harness::HarnessError::file("write", file))?;
     }
     if let Some(folder) = &arguments.report {
         report::write_report(folder, &outcomes)?;
@@ -68,13 +67,8 @@ pub(super) fn life(environment: &Environment) -> anyhow::Result<End> {
         drop(std::io::stdout().lock().write_all(line.as_bytes()));
     };
     on_runtime(async {
-        lives::live_one(
-            &order,
-            |lake_files, seed| DemoOptions { lake_files, seed, ..base },
-            &Clock::wall(),
-            write,
-        )
-        .await
+        lives::live_one(&order, |lake_files, seed| DemoOptions { lake_files, seed, ..base }, &Clock::wall(), write)
+            .await
     })?;
     Ok(End::Done)
 }

@@ -11,8 +11,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use lakebed_contract::{Clock, FaultKind};
 use lakebed_contract::seed::uuid_from;
+use lakebed_contract::{Clock, FaultKind};
 use rand_chacha::ChaCha8Rng;
 
 use super::buffers::{Sealed, Target};

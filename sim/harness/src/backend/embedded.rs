@@ -99,6 +99,11 @@ impl Stores {
         Ok(Self { cloud, endpoints, notifications: None })
     }
 
+    /// The port in use.
+    pub fn port(&self) -> u16 {
+        self.cloud.port()
+    }
+
     /// Their S3 events; `None` when somebody has them already or nobody may.
     pub fn take_s3_events(&mut self) -> Option<S3Events> {
         self.notifications.take().map(S3Events::Sent)

@@ -39,7 +39,8 @@ fn unknown_keys_are_refused_with_line_and_the_nearest_valid_one() {
 fn faults_must_name_a_point_and_a_kind_it_knows() {
     let fault = |body: &str| format!("{MINIMAL}[[fault]]\n{body}");
     let put = "stage = \"firehose\"\noperation = \"put_object\"\n";
-    let accepted = Scenario::parse("x", &fault(&format!("{put}kind = \"duplicate\"\noccurrence = [1, 3]"))).expect("valid");
+    let accepted =
+        Scenario::parse("x", &fault(&format!("{put}kind = \"duplicate\"\noccurrence = [1, 3]"))).expect("valid");
     assert_eq!(accepted.faults[0].when, When::Occurrences(vec![1, 3]));
     let stage = "stage = \"firehos\"\noperation = \"put_object\"\nkind = \"error\"\noccurrence = 1";
     check_refused(&fault(stage), 3, &["stage `firehos`", "did you mean `firehose`?"]);

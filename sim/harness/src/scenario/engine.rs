@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use lakebed_contract::fault::Strikes;
 use lakebed_contract::{Clock, EventSink, RunEvent, Stage, layout};
 
+use super::damage as digest;
 use super::definition::{Scenario, Step, StepKind};
 use super::expectations::{Facts, compare};
 use super::outcome::{FaultTally, ScenarioOutcome, ScenarioResult, StepTiming};
@@ -20,8 +21,7 @@ use crate::quiesce;
 use crate::run::{Run, RunPlace};
 use crate::run_dir::RunDir;
 use crate::tally::Tally;
-use super::damage as tamper;
-use super::damage as digest;
+use crate::tamper;
 
 /// What is to be played.
 #[derive(Clone, Debug)]
@@ -171,10 +171,7 @@ impl Player<'_> {
         let (scenario, options) = (&self.order.scenario, &self.order.options);
         let plan = format!("{} {:?} {:?} {:?}", scenario.name, scenario.workload, scenario.phases, scenario.steps);
         let backend = options.backend.name();
-        Progress::take_up(
-            self.run_dir,
-            Identity::new(options.seed, options.scale, backend, &options.lake_files, &plan),
-        )
+        Progress::take_up(self.run_dir, Identity::new(options.seed, options.scale, backend, &options.lake_files, &plan))
     }
 
     async fn timed<T>(
@@ -195,8 +192,12 @@ async fn act(step: &Step, run: &Run) -> Result<(), HarnessError> {
     let (endpoints, lake) = (run.backend.endpoints(), run.flow.parts.lake.as_ref());
     let done = match step.kind {
         StepKind::CorruptSilver => {
-            let table = step.table.as_deref().unwrap_or_else(|| lake.tables[0].name.as_str());
-            tamper::corrupt_silver_value(endpoints, lake, table).await?
+            let name = step.table.as_deref().unwrap_or_else(|| lake.tables[0].name.as_str());
+            let column = lake.table(name).and_then(|table| table.columns.iter().find(|column| !column.is_key));
+            let column = column.ok_or_else(|| HarnessError::Input {
+                message: format!("failed to corrupt a value of `{name}`: no such table, or nothing but a key"),
+            })?;
+            tamper::corrupt_silver_value(endpoints, lake, name, &column.name).await?
         }
         StepKind::LeakEmail => {
             let email = run.truth.planted.iter().find(|planted| planted.class == "EMAIL" && !planted.in_text);

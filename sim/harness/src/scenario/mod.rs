@@ -9,8 +9,8 @@ pub mod definition;
 pub mod shelf;
 pub mod workload;
 
-pub mod engine;
 mod damage;
+pub mod engine;
 mod expectations;
 pub mod lives;
 pub mod run;

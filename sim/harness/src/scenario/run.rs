@@ -79,13 +79,7 @@ async fn run_one(
     outcome
 }
 
-async fn play(
-    found: &Found,
-    seed: Seed,
-    base: &DemoOptions,
-    clock: &Clock,
-    events: &EventSink,
-) -> ScenarioOutcome {
+async fn play(found: &Found, seed: Seed, base: &DemoOptions, clock: &Clock, events: &EventSink) -> ScenarioOutcome {
     let scenario = found.scenario.clone();
     // Counters of a plan are shared by its clones, so each play gets a plan of its own.
     let faults = FaultPlan::new(seed, scenario.faults.clone());
