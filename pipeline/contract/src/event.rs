@@ -1,6 +1,7 @@
 //! What a run tells the world. Libraries emit [`RunEvent`]s; the terminal, the reports and the tests read them.
 //!
-//! Events carry names, counts, sizes and durations, never row values. An [`EventSink`] never blocks its emitter.
+//! Events carry names, counts, sizes and durations, never row values. An [`EventSink`] never blocks its emitter. A run's events
+//! with the moment of each, one JSON object a line, are its event log: [`RecordedEvent`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,6 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::control::ControlRecord;
+use crate::latency::LatencyHistogram;
 
 /// The stages of the path, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -69,6 +74,16 @@ pub enum Outcome {
     Unchecked,
 }
 
+/// How rows came in: latencies of changes and of loads say different things.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Carried {
+    /// Inserts, updates and deletes out of the source's log, counted from their commit.
+    Changes,
+    /// Rows of a full load or of a file, counted from the moment they were read or the file was put.
+    Load,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -84,6 +99,11 @@ pub enum RunEvent {
         backend: String,
         /// Named bounds of queues, retries and buffers in force.
         bounds: BTreeMap<String, u64>,
+    },
+    /// The stores answer.
+    EndpointReady {
+        /// `http://HOST:PORT` of S3, DynamoDB and Kinesis.
+        url: String,
     },
     /// A stage begins a piece of work.
     StageStarted {
@@ -112,14 +132,17 @@ pub enum RunEvent {
         /// How long it took.
         elapsed: Duration,
     },
-    /// A control record changed.
+    /// A control record changed, in whichever process: told from the table's stream. May come again after a restart.
     ControlChanged {
-        /// Key of the raw object.
-        key: String,
-        /// Its table.
-        table: String,
-        /// New status.
-        status: crate::control::Status,
+        /// The record as it stands after the change.
+        record: Box<ControlRecord>,
+    },
+    /// A Step Functions execution got its slot and begins.
+    ExecutionStarted {
+        /// State machine.
+        machine: String,
+        /// Execution name.
+        name: String,
     },
     /// A Step Functions execution ended.
     ExecutionFinished {
@@ -129,6 +152,44 @@ pub enum RunEvent {
         name: String,
         /// `SUCCEEDED` or `FAILED`.
         status: String,
+        /// Name of the error; empty after success.
+        #[serde(default)]
+        error: String,
+    },
+    /// How full a queue or buffer is; told when it has changed since the last look.
+    QueueDepth {
+        /// Queue and unit, e.g. `firehose.buffered_bytes`.
+        queue: String,
+        /// What it holds.
+        depth: u64,
+        /// What it can hold at most; absent where there is no such bound.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bound: Option<u64>,
+    },
+    /// What a process uses.
+    ResourcesSampled {
+        /// `lakebed`, or the task definition of an ECS worker.
+        process: String,
+        /// Its id.
+        pid: u32,
+        /// Resident memory now.
+        resident_bytes: u64,
+        /// Highest resident memory so far.
+        resident_bytes_max: u64,
+        /// Processor time of all its threads so far.
+        cpu: Duration,
+        /// Whether it is about to end.
+        #[serde(default)]
+        last: bool,
+    },
+    /// How long rows of a silver commit were under way: from the commit at the source to the snapshot that shows them.
+    LatencyMeasured {
+        /// Table.
+        table: String,
+        /// Changes and loads are told apart.
+        carried: Carried,
+        /// Upper bounds in milliseconds and counts.
+        latencies: LatencyHistogram,
     },
     /// An Iceberg snapshot was committed.
     Committed {
@@ -162,6 +223,16 @@ pub enum RunEvent {
         /// `pass`, `fail` or `error`.
         verdict: String,
     },
+}
+
+/// An event and its moment: one line of an event log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordedEvent {
+    /// When it was emitted, microseconds since the epoch.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub event: RunEvent,
 }
 
 /// Where events go. Cheap to clone; the default drops everything.
@@ -199,5 +270,36 @@ impl Default for EventSink {
 impl fmt::Debug for EventSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("EventSink")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_number_survives_a_line_of_an_event_log() {
+        let mut latencies = LatencyHistogram::default();
+        latencies.add(Duration::from_millis(1_200));
+        let record = ControlRecord::received("b", "raw/beer/x.gz", "e", "beer", "00", 12, -5);
+        let events = [
+            RunEvent::RunStarted { seed: u64::MAX, scale: 0.1, backend: "embedded".into(), bounds: BTreeMap::new() },
+            RunEvent::StageFinished { stage: Stage::Gold, detail: "x".into(), elapsed: Duration::from_nanos(7) },
+            RunEvent::ControlChanged { record: Box::new(record) },
+            RunEvent::Committed {
+                namespace: "silver".into(),
+                table: "beer".into(),
+                snapshot_id: i64::MAX,
+                files_added: 1,
+                files_removed: 0,
+            },
+            RunEvent::QueueDepth { queue: "q".into(), depth: 1, bound: None },
+            RunEvent::LatencyMeasured { table: "beer".into(), carried: Carried::Changes, latencies },
+        ];
+        for event in events {
+            let recorded = RecordedEvent { at: Timestamp(1_722_214_747_686_557), event };
+            let line = serde_json::to_string(&recorded).expect("plain data");
+            assert_eq!(serde_json::from_str::<RecordedEvent>(&line).expect("own form"), recorded, "{line}");
+        }
     }
 }

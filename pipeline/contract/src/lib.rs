@@ -22,14 +22,16 @@ pub mod position;
 pub mod event;
 pub mod fault;
 pub mod handler;
+pub mod latency;
 
 pub use clock::{Clock, Timestamp};
 pub use endpoints::Endpoints;
 pub use envelope::Envelope;
-pub use event::{EventSink, RunEvent, Stage};
+pub use event::{EventSink, RecordedEvent, RunEvent, Stage};
 pub use fault::{FaultKind, FaultPlan};
 pub use handler::{Handler, HandlerError, HandlerRegistry, Invocation};
 pub use lake::Lake;
+pub use latency::LatencyHistogram;
 pub use policy::{Policy, Transform};
 pub use position::{Lsn, Position};
 pub use secret::Secret;

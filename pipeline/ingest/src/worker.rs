@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use aws_sdk_s3::primitives::ByteStream;
-use lakebed_contract::control::ControlRecord;
-use lakebed_contract::{RunEvent, TableContract, layout};
+use lakebed_contract::{TableContract, layout};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -98,15 +97,6 @@ impl Worker {
         let body = ByteStream::from_path(file).await.map_err(|error| failed(Box::new(error)))?;
         let put = self.s3.put_object().bucket(layout::LAKE_BUCKET).key(key).body(body).send().await;
         put.map(drop).map_err(|error| failed(Box::new(error)))
-    }
-
-    /// Tells the world that a record has changed.
-    pub(crate) fn announce(&self, record: &ControlRecord) {
-        self.context.events.emit(RunEvent::ControlChanged {
-            key: record.key.clone(),
-            table: record.table.clone(),
-            status: record.status,
-        });
     }
 }
 

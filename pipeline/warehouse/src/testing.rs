@@ -12,7 +12,7 @@ use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use iceberg::table::Table;
 use iceberg::{TableCreation, TableIdent};
 use lakebed_contract::control::{ControlRecord, Status};
-use lakebed_contract::{Clock, Endpoints, EventSink, Lake, Seed, Timestamp};
+use lakebed_contract::{Clock, Endpoints, EventSink, Lake, RunEvent, Seed, Timestamp};
 
 use crate::WarehouseContext;
 use crate::control::ControlLog;
@@ -114,6 +114,8 @@ pub(crate) struct Bench {
     pub(crate) warehouse: Warehouse,
     pub(crate) store: Arc<FolderStore>,
     pub(crate) control: Arc<MemoryControl>,
+    /// What the warehouse has told.
+    pub(crate) events: Arc<Mutex<Vec<RunEvent>>>,
     folder: tempfile::TempDir,
 }
 
@@ -127,20 +129,22 @@ impl Bench {
     pub(crate) fn new(lake: Lake) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let (store, control) = (Arc::new(FolderStore::default()), Arc::new(MemoryControl::default()));
+        let events = Arc::<Mutex<Vec<RunEvent>>>::default();
+        let told = Arc::clone(&events);
         let context = WarehouseContext {
             lake: Arc::new(lake),
             endpoints: Endpoints::embedded(1),
             // Later than any table creation: the creation reads the machine's clock inside the iceberg crate.
             clock: Clock::virtual_at(Timestamp::from_seconds(4_000_000_000)),
             seed: Seed(7),
-            events: EventSink::default(),
+            events: EventSink::new(move |event| told.lock().expect("lock").push(event)),
             scratch_dir: folder.path().join("scratch"),
             memory_limit_mib: 512,
         };
         let root = format!("file://{}", folder.path().join("lake").display());
         let io = FileIO::new_with_fs();
         let warehouse = Warehouse::assemble(&context, store.clone(), control.clone(), io, root).expect("warehouse");
-        Self { warehouse, store, control, folder }
+        Self { warehouse, store, control, events, folder }
     }
 
     /// Where an object of the lake bucket lies.

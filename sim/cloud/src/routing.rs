@@ -1,9 +1,10 @@
 //! Which store answers a request, and the answers that belong to no store.
 //!
 //! AWS JSON requests name their service in `x-amz-target`; `/iceberg/…` is the catalog; `/_lakebed/health` says what
-//! runs here; everything else is S3. So no bucket can be called `iceberg`. An unknown service gets the error shape of
+//! runs here and where its state lies (a folder of this machine: the port is open to nobody else); everything else is S3. So no bucket can be called `iceberg`. An unknown service gets the error shape of
 //! the protocol it was asked in.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
@@ -38,14 +39,22 @@ pub(crate) struct Services {
     kinesis: Kinesis,
     catalog: axum::Router,
     request_ids: RequestIds,
+    state_dir: PathBuf,
 }
 
 impl Services {
     /// `seed` makes request ids; it should differ from start to start.
-    pub(crate) fn new(s3: S3Service, dynamodb: DynamoDb, kinesis: Kinesis, catalog: axum::Router, seed: Seed) -> Self {
+    pub(crate) fn new(
+        s3: S3Service,
+        dynamodb: DynamoDb,
+        kinesis: Kinesis,
+        catalog: axum::Router,
+        seed: Seed,
+        state_dir: PathBuf,
+    ) -> Self {
         let catalog = axum::Router::new().nest(&format!("/{CATALOG_PATH_SEGMENT}"), catalog);
         let request_ids = RequestIds { high: seed.0, count: AtomicU64::new(0) };
-        Self { s3, dynamodb, kinesis, catalog, request_ids }
+        Self { s3, dynamodb, kinesis, catalog, request_ids, state_dir }
     }
 }
 
@@ -71,7 +80,7 @@ pub(crate) async fn answer(services: &Services, request: Request<Incoming>) -> R
     }
     let path = request.uri().path();
     if path == HEALTH_PATH {
-        return health(request.method());
+        return health(request.method(), &services.state_dir);
     }
     if path.split('/').nth(1) == Some(CATALOG_PATH_SEGMENT) {
         let answered = services.catalog.clone().oneshot(request.map(Body::new)).await;
@@ -114,13 +123,14 @@ fn json_error(code: &str, message: &str) -> Response<Body> {
     json_response(StatusCode::BAD_REQUEST, &json!({ "__type": code, "message": message })).map(Body::from)
 }
 
-fn health(method: &Method) -> Response<Body> {
+fn health(method: &Method, state_dir: &Path) -> Response<Body> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return json_response(StatusCode::METHOD_NOT_ALLOWED, &json!({ "message": "only GET" })).map(Body::from);
     }
     let body = json!({
         "status": "running",
         "version": env!("CARGO_PKG_VERSION"),
+        "state_dir": state_dir.to_string_lossy(),
         "services": {
             "s3": "running", "dynamodb": "running", "dynamodbstreams": "running", "kinesis": "running",
             "iceberg": "running",

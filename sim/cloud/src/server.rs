@@ -84,8 +84,9 @@ impl Cloud {
         let dynamodb = DynamoDb::open(&folder("dynamodb")?, clock.clone(), seed)?;
         let catalog =
             Arc::new(Catalog::open(&folder("catalog")?, Endpoints::embedded(port), clock.clone(), seed)?).router();
+        let request_ids = seed.unique("requests", &clock);
         let services =
-            Arc::new(Services::new(S3Store::service(&s3), dynamodb, kinesis, catalog, seed.unique("requests", &clock)));
+            Arc::new(Services::new(S3Store::service(&s3), dynamodb, kinesis, catalog, request_ids, state_dir));
 
         let (finish, cut, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let server = Server { services, tasks: tasks.clone(), finish: finish.clone(), cut: cut.clone(), events };

@@ -85,6 +85,21 @@ impl Lambda {
         }
     }
 
+    /// Calls that may run at once.
+    pub fn concurrency(&self) -> usize {
+        self.settings.concurrency_max.max(1)
+    }
+
+    /// Calls that run now.
+    pub fn running(&self) -> usize {
+        self.concurrency().saturating_sub(self.permits.available_permits())
+    }
+
+    /// Calls that wait for a slot.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn request_id(&self) -> String {
         uuid_from(&mut *self.request_ids.lock().unwrap_or_else(PoisonError::into_inner)).to_string()
     }

@@ -10,6 +10,7 @@
 pub mod dms;
 pub mod error;
 pub mod firehose;
+pub mod gauge;
 pub mod lambda;
 pub mod notifications;
 pub mod pipe;
@@ -23,6 +24,7 @@ mod bounds;
 pub use bounds::bounds;
 pub use error::FlowError;
 pub use firehose::{Firehose, FirehoseConfig, FirehoseHandle, FirehoseReport};
+pub use gauge::Gauge;
 pub use lambda::{Lambda, LambdaSettings};
 pub use notifications::{NotificationHandle, disturb, start_notifications};
 pub use pipe::{Pipe, PipeConfig, PipeHandle};

@@ -15,16 +15,17 @@ use lakebed_contract::{Clock, EventSink, FaultPlan, RunEvent, Seed, Stage, layou
 
 use crate::backend::BackendChoice;
 use crate::error::HarnessError;
+use crate::event_log::EventWriter;
 use crate::judge::{Finding, Verdict};
 use crate::lake_folder::LakeFiles;
 use crate::phases::{Course, demo_phases, resume_at};
 use crate::progress::{Identity, Progress};
 use crate::run::{Run, RunPlace};
 use crate::run_dir::RunDir;
+use crate::sampler::peak_rss_bytes;
 use crate::scenario::definition::Workload;
 use crate::tally::{RunSummary, Tally, TopBeer};
 use crate::wiring::{MaskSecret, warehouse_context};
-use crate::worker::peak_rss_bytes;
 
 /// Part of the source rows that the mutation run changes.
 pub const MUTATION_SHARE: f64 = 0.05;
@@ -82,7 +83,8 @@ pub async fn run(
         return DemoOutcome::read(run_dir);
     }
     let tally = Tally::default();
-    let events = tally.sink(events);
+    let log = EventWriter::open(run_dir, &clock)?;
+    let events = log.sink(tally.sink(&clock, events));
     events.emit(RunEvent::RunStarted {
         seed: options.seed.0,
         scale: options.scale,
@@ -123,6 +125,7 @@ pub async fn run(
         timings_ms: tally.timings_ms(),
         total_ms: u64::try_from((clock.monotonic() - started).as_millis()).unwrap_or(u64::MAX),
         peak_rss_bytes: peak_rss_bytes().unwrap_or(0),
+        measures: tally.measures(),
         top_beers: run.top_beers().await?,
         lake: options.kept.then(|| run_dir.path().display().to_string()),
     };
@@ -134,6 +137,7 @@ pub async fn run(
     }
     run.end().await?;
     events.emit(RunEvent::RunFinished { verdict: outcome.summary.verdict.clone() });
+    log.close();
     Ok(outcome)
 }
 
@@ -175,6 +179,8 @@ pub fn bounds() -> BTreeMap<String, u64> {
         ("lambda_concurrency_max", crate::backend::LAMBDA_CONCURRENCY_MAX as u64),
         ("duckdb_memory_mib", crate::wiring::DUCKDB_MEMORY_MIB),
         ("settle_s_max", crate::quiesce::SETTLE_S_MAX),
+        ("event_log_bytes_max", crate::event_log::EVENT_LOG_BYTES_MAX),
+        ("event_log_queue_max", crate::event_log::EVENT_QUEUE_MAX as u64),
     ];
     let mut bounds = lakebed_flow::bounds();
     bounds.extend(lakebed_source::bounds());

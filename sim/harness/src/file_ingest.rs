@@ -16,9 +16,12 @@ use serde::Serialize;
 
 use crate::backend::{Flow, FlowConfig, Stores, s3_client};
 use crate::error::HarnessError;
+use crate::event_log::EventWriter;
 use crate::lake_folder::LakeFiles;
+use crate::measures::MAIN_PROCESS;
 use crate::quiesce::settle_raw;
 use crate::run_dir::RunDir;
+use crate::sampler::Sampler;
 use crate::tally::timed;
 use crate::wiring::MaskSecret;
 
@@ -104,6 +107,8 @@ pub async fn run(
 ) -> Result<IngestReport, HarnessError> {
     let lake = Arc::new(Lake::from_files(&options.lake_files)?);
     let uploads = plan(&options, &lake)?;
+    let log = EventWriter::open(run_dir, &clock)?;
+    let events = log.sink(events);
     let mut stores = Stores::start(run_dir.path(), 0, &clock, options.seed, &events).await?;
     let config = FlowConfig {
         lake,
@@ -118,6 +123,7 @@ pub async fn run(
     };
     let s3_events = stores.take_s3_events();
     let flow = Flow::start(&stores.endpoints, s3_events, run_dir, config).await?;
+    let sampler = Sampler::start(MAIN_PROCESS, flow.gauges(), clock.clone(), events.clone());
     let keys = timed(Stage::Batch, "upload", &clock, &events, upload_all(&flow, &uploads)).await?;
     timed(Stage::Bronze, "settle the files", &clock, &events, settle_raw(&flow, &clock)).await?;
     flow.refresh("after-ingest").await?;
@@ -130,7 +136,9 @@ pub async fn run(
     let mapping = uploads.iter().find_map(|upload| upload.mapping.as_ref().map(|(name, _)| name.clone()));
     flow.pipe.stop().await.map_err(HarnessError::stage("stop the pipe"))?;
     flow.notifications.stop().await.map_err(HarnessError::stage("stop the notifications"))?;
+    drop(sampler);
     stores.shutdown().await?;
+    log.close();
     let passed = objects.iter().all(|object| object.status == "DONE");
     Ok(IngestReport {
         verdict: if passed { "pass" } else { "fail" }.to_owned(),

@@ -8,6 +8,10 @@ pub mod error;
 pub mod lake_folder;
 pub mod run_dir;
 
+pub mod event_log;
+pub mod measures;
+pub mod sampler;
+
 pub mod backend;
 pub mod quiesce;
 pub mod wiring;

@@ -1,6 +1,10 @@
 //! A lake to look at: the stores over a finished run's directory, or those of a running `lakebed up`.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lakebed_contract::control::{ControlRecord, Status};
 use lakebed_contract::endpoints::Endpoints;
@@ -13,6 +17,31 @@ use crate::error::HarnessError;
 use crate::lake_folder::LakeFiles;
 use crate::run_dir::RunDir;
 use crate::wiring::{MaskSecret, PipelineParts, warehouse_context};
+
+/// Longest answer to a question about health.
+const HEALTH_BYTES_MAX: u64 = 64 << 10;
+
+/// Longest wait for it.
+const HEALTH_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// The state directory of what answers at `url`, which must run on this machine.
+pub fn state_dir_of(url: &str) -> Result<PathBuf, HarnessError> {
+    let unusable = |why: &str| HarnessError::Input { message: format!("failed to ask `{url}` for its state: {why}") };
+    let address =
+        url.trim_end_matches('/').strip_prefix("http://").ok_or_else(|| unusable("expected http://HOST:PORT"))?;
+    let asked = TcpStream::connect(address).and_then(|mut stream| {
+        let request = format!("GET /_lakebed/health HTTP/1.0\r\nHost: {address}\r\n\r\n");
+        stream.set_read_timeout(Some(HEALTH_WAIT_MAX))?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.take(HEALTH_BYTES_MAX).read_to_string(&mut answer).map(|_| answer)
+    });
+    let answer = asked.map_err(|error| unusable(&format!("no answer ({error}); is `lakebed up` running?")))?;
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let health: Option<serde_json::Value> = serde_json::from_str(body).ok();
+    let state_dir = health.as_ref().and_then(|health| health["state_dir"].as_str());
+    state_dir.map(PathBuf::from).ok_or_else(|| unusable("what answers there is not lakebed"))
+}
 
 /// An open lake.
 pub struct OpenLake {

@@ -20,8 +20,10 @@ use crate::error::HarnessError;
 use crate::first_copy::FirstCopy;
 use crate::judge::{self, JudgeInput, Verdict};
 use crate::kill;
+use crate::measures::MAIN_PROCESS;
 use crate::quiesce::{RawLayer, settle_raw};
 use crate::run_dir::RunDir;
+use crate::sampler::Sampler;
 use crate::tally::timed;
 use crate::wiring::MaskSecret;
 
@@ -38,6 +40,7 @@ pub const PUBLICATION: &str = "lakebed_dms";
 
 /// A running source-to-gold path. Fields are in the order in which they must be dropped.
 pub struct Run {
+    _sampler: Sampler,
     /// Change capture, once something was copied.
     pub dms: Option<DmsHandle>,
     /// Firehose.
@@ -137,9 +140,24 @@ impl Run {
         let flow = Flow::start(backend.endpoints(), s3_events, place.run_dir, config).await?;
         create_stream(backend.endpoints()).await?;
         let firehose = start_firehose(&flow, options, clock, events)?;
+        let gauges = firehose.gauges().into_iter().chain(flow.gauges()).collect();
+        let _sampler = Sampler::start(MAIN_PROCESS, gauges, clock.clone(), events.clone());
         let (clock, events, seed, source) = (clock.clone(), events.clone(), options.seed, backend.postgres());
-        let mut run =
-            Self { dms: None, firehose, flow, backend, truth, source, lake, mask, clock, seed, events, first_copy };
+        let mut run = Self {
+            _sampler,
+            dms: None,
+            firehose,
+            flow,
+            backend,
+            truth,
+            source,
+            lake,
+            mask,
+            clock,
+            seed,
+            events,
+            first_copy,
+        };
         if cut_off {
             let discarded = DmsTask::discard(&run.dms_config()).await;
             discarded.map_err(HarnessError::stage("discard the slot of a first copy that was cut off"))?;

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use lakebed_contract::{Clock, EventSink, Seed, Stage};
+use lakebed_contract::{Clock, EventSink, RunEvent, Seed, Stage};
 
 use crate::backend::Stores;
 use crate::demo::DemoOptions;
 use crate::error::HarnessError;
+use crate::event_log::EventWriter;
 use crate::run::{Run, RunPlace};
 use crate::run_dir::RunDir;
 use crate::tally::timed;
@@ -31,6 +32,7 @@ pub struct Up {
     running: Running,
     clock: Clock,
     events: EventSink,
+    log: EventWriter,
 }
 
 enum Running {
@@ -55,10 +57,18 @@ impl Up {
         clock: Clock,
         events: EventSink,
     ) -> Result<Self, HarnessError> {
+        let log = EventWriter::open(run_dir, &clock)?;
+        let events = log.sink(events);
         let running = if options.stores_only {
             let stores = Stores::start_alone(run_dir.path(), options.port, &clock, options.demo.seed, &events).await?;
             Running::Stores(Box::new(stores))
         } else {
+            events.emit(RunEvent::RunStarted {
+                seed: options.demo.seed.0,
+                scale: options.demo.scale,
+                backend: options.demo.backend.name().to_owned(),
+                bounds: crate::demo::bounds(),
+            });
             let place = RunPlace { run_dir, port: options.port, keep_postgres: true };
             let mut run = Run::start(&options.demo, place, &clock, &events).await?;
             if run.dms.is_none() {
@@ -66,7 +76,7 @@ impl Up {
             }
             Running::Path(Box::new(run))
         };
-        Ok(Self { running, clock, events })
+        Ok(Self { running, clock, events, log })
     }
 
     /// What to export.
@@ -110,9 +120,11 @@ impl Up {
 
     /// Stops everything in order.
     pub async fn stop(self) -> Result<(), HarnessError> {
-        match self.running {
+        let stopped = match self.running {
             Running::Stores(stores) => stores.shutdown().await,
             Running::Path(run) => run.stop().await,
-        }
+        };
+        self.log.close();
+        stopped
     }
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lakebed_contract::event::Outcome;
-use lakebed_contract::{EventSink, RunEvent, Stage};
+use lakebed_contract::{Clock, EventSink, RunEvent, Stage};
 use serde::{Deserialize, Serialize};
+
+use crate::measures::{Measures, MeasuresSummary};
 
 /// What a run did, as `--json` prints it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub struct RunSummary {
     pub total_ms: u64,
     /// Highest resident memory of this process, without workers and Postgres, bytes; 0 where the system does not tell.
     pub peak_rss_bytes: u64,
+    /// Throughput by stage, latency, memory of workers, processor time.
+    #[serde(default)]
+    pub measures: MeasuresSummary,
     /// Best beers of the run: name, reviews, rating.
     pub top_beers: Vec<TopBeer>,
     /// Where the lake lies, when it was kept.
@@ -59,18 +64,21 @@ pub struct Tally {
 struct Counts {
     rows: BTreeMap<String, BTreeMap<String, u64>>,
     timings_ms: BTreeMap<String, u64>,
+    measures: Measures,
 }
 
 impl Tally {
     /// A sink that counts and passes on.
-    pub fn sink(&self, next: EventSink) -> EventSink {
-        let inner = Arc::clone(&self.inner);
+    pub fn sink(&self, clock: &Clock, next: EventSink) -> EventSink {
+        let (inner, clock) = (Arc::clone(&self.inner), clock.clone());
         EventSink::new(move |event| {
+            let mut counts = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            counts.measures.take(clock.now(), &event);
             if let RunEvent::StageFinished { stage, elapsed, .. } = &event {
-                let mut counts = inner.lock().unwrap_or_else(PoisonError::into_inner);
                 let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
                 *counts.timings_ms.entry(stage.as_str().to_owned()).or_default() += elapsed_ms;
             }
+            drop(counts);
             next.emit(event);
         })
     }
@@ -86,6 +94,11 @@ impl Tally {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).rows.clone()
     }
 
+    /// What was measured so far.
+    pub fn measures(&self) -> MeasuresSummary {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).measures.summary()
+    }
+
     /// Milliseconds by stage so far.
     pub fn timings_ms(&self) -> BTreeMap<String, u64> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).timings_ms.clone()
@@ -96,7 +109,7 @@ impl Tally {
 pub async fn timed<T, E>(
     stage: Stage,
     detail: &str,
-    clock: &lakebed_contract::Clock,
+    clock: &Clock,
     events: &EventSink,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
@@ -111,16 +124,20 @@ pub async fn timed<T, E>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lakebed_contract::Timestamp;
     use std::time::Duration;
 
     #[test]
     fn times_add_up_by_stage_and_events_pass_on() {
         let tally = Tally::default();
         let seen = Arc::new(Mutex::new(0));
-        let sink = tally.sink(EventSink::new({
-            let seen = Arc::clone(&seen);
-            move |_| *seen.lock().unwrap() += 1
-        }));
+        let sink = tally.sink(
+            &Clock::virtual_at(Timestamp::default()),
+            EventSink::new({
+                let seen = Arc::clone(&seen);
+                move |_| *seen.lock().unwrap() += 1
+            }),
+        );
         for ms in [30, 12] {
             let elapsed = Duration::from_millis(ms);
             sink.emit(RunEvent::StageFinished { stage: Stage::Gold, detail: String::new(), elapsed });

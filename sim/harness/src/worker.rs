@@ -1,7 +1,7 @@
 //! The ECS task: one handler, one input, in a process of its own that can be measured and killed.
 //!
 //! The order comes on standard input because it holds credentials and the mask key, which must not stand in an argument
-//! list, an environment or a file. The answer is one line of JSON on standard output.
+//! list, an environment or a file. Events are lines of JSON on standard output; the last line is the answer.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::kill;
 use crate::lake_folder::LakeFiles;
+use crate::sampler::{Sampler, peak_rss_bytes, tell_resources};
 use crate::wiring::{MaskSecret, PipelineParts, pipeline_registry};
 
 /// Memory an ECS task is granted, MiB; sizes its buffers.
@@ -43,8 +44,8 @@ pub struct WorkerOrder {
     pub dies_writing_parquet: bool,
 }
 
-/// Runs one order and returns the handler's answer with this process's peak memory added.
-pub async fn run(order: &[u8]) -> Result<Value, HandlerError> {
+/// Runs one order and returns the handler's answer with this process's peak memory added. Progress goes to `events`.
+pub async fn run(order: &[u8], events: &EventSink) -> Result<Value, HandlerError> {
     let order: WorkerOrder = serde_json::from_slice(order)
         // The error is not passed on: it could quote the order, which holds secrets.
         .map_err(|_| HandlerError::permanent("Worker.BadOrder", "standard input is not a worker order"))?;
@@ -57,26 +58,22 @@ pub async fn run(order: &[u8]) -> Result<Value, HandlerError> {
         mask,
         clock: Clock::wall(),
         seed: Seed(order.seed),
-        events: if order.dies_writing_parquet { kill::at_first_bronze_batch() } else { EventSink::default() },
+        events: if order.dies_writing_parquet { kill::at_first_bronze_batch() } else { events.clone() },
         scratch: order.scratch,
     });
     let handler = registry
         .get(&order.handler)
         .ok_or_else(|| HandlerError::permanent("Worker.UnknownTask", format!("no handler `{}`", order.handler)))?;
+    let sampler = Sampler::start(&order.handler, Vec::new(), Clock::wall(), events.clone());
     let invocation = Invocation { request_id: format!("ecs-{}", std::process::id()), memory_mib: TASK_MEMORY_MIB };
-    let mut answer = handler.invoke(&invocation, order.input).await?;
+    let answer = handler.invoke(&invocation, order.input).await;
+    drop(sampler);
+    tell_resources(&order.handler, true, events);
+    let mut answer = answer?;
     if let (Value::Object(members), Some(peak)) = (&mut answer, peak_rss_bytes()) {
         members.insert("peak_rss_bytes".to_owned(), peak.into());
     }
     Ok(answer)
-}
-
-/// Highest resident memory of this process so far, in bytes; `None` where the system does not tell (`VmHWM` is Linux's).
-pub fn peak_rss_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 #[cfg(test)]
@@ -85,7 +82,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_broken_order_is_refused_without_quoting_it() {
-        let error = run(br#"{"mask_key_hex":"c0ffee","unknown":1}"#).await.expect_err("refused");
+        let error = run(br#"{"mask_key_hex":"c0ffee","unknown":1}"#, &EventSink::default()).await.expect_err("refused");
         assert_eq!(error.error, "Worker.BadOrder");
         assert!(!error.cause.contains("c0ffee"));
     }

@@ -41,17 +41,12 @@ impl Handler for BronzeIngestor {
             ClaimAnswer::HeldBy { until } => return Err(IngestError::Held { pk: input.pk, until }.into()),
             ClaimAnswer::Exhausted(_) => {
                 let record = control.mark_failed(&input.pk, "every attempt was given up without an answer").await?;
-                self.worker.announce(&record);
                 return Ok(result(&record));
             }
         };
-        self.worker.announce(&record);
         let lease = Lease::of(&record);
         match self.work(&input, &lease).await {
-            Ok(record) => {
-                self.worker.announce(&record);
-                Ok(result(&record))
-            }
+            Ok(record) => Ok(result(&record)),
             Err(error) => {
                 self.give_back(&lease, &error).await;
                 Err(error.into())
@@ -100,6 +95,7 @@ impl BronzeIngestor {
             Ok(format) => format,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let object_bytes = object.length.unwrap_or(0);
         let (outcome, spools) = match self.run_engine(input, lease, table, object, format).await {
             Ok(run) => run,
             Err(IngestError::Engine { key, source }) => match *source {
@@ -109,6 +105,7 @@ impl BronzeIngestor {
             Err(error) => return Err(error),
         };
         self.report(&input.key, &outcome);
+        self.worker.context.events.progress(Stage::Bronze, &table.name, 0, object_bytes);
         let mut outputs = Vec::new();
         if outcome.rows_good > 0 {
             let key = layout::bronze_key(table, &input.pk);
@@ -197,9 +194,8 @@ impl BronzeIngestor {
         if matches!(error, IngestError::LeaseLost { .. }) {
             return;
         }
-        match self.worker.control.fail(lease, &with_sources(error)).await {
-            Ok(record) => self.worker.announce(&record),
-            Err(error) => tracing::warn!(pk = lease.pk, error = with_sources(&error), "failed to give a lease back"),
+        if let Err(error) = self.worker.control.fail(lease, &with_sources(error)).await {
+            tracing::warn!(pk = lease.pk, error = with_sources(&error), "failed to give a lease back");
         }
     }
 }

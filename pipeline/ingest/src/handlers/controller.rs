@@ -30,7 +30,6 @@ impl Handler for ProcessingController {
             match notice {
                 Ok(record) if self.worker.control.receive(&record).await? => {
                     received += 1;
-                    self.worker.announce(&record);
                 }
                 Ok(_) => duplicates += 1,
                 Err(why) => {

@@ -19,7 +19,6 @@ impl Handler for MarkFailed {
         let error = describe(&payload["error"]);
         let input = ObjectInput::read(MARK_FAILED, payload)?;
         let record = self.worker.control.mark_failed(&input.pk, &error).await?;
-        self.worker.announce(&record);
         Ok(json!({"pk": record.pk, "status": record.status.as_str()}))
     }
 }

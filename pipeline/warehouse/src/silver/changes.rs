@@ -66,6 +66,11 @@ impl RecordLayout {
         &self.schema
     }
 
+    /// Column of the commit timestamp.
+    pub(crate) fn commit_timestamp(&self) -> usize {
+        self.width + 4
+    }
+
     /// Column of the old value of key number `n`.
     pub(crate) fn old_key(&self, n: usize) -> usize {
         self.width + 6 + n

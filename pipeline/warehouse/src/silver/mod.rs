@@ -8,6 +8,7 @@ pub(crate) mod assemble;
 pub(crate) mod bronze;
 pub(crate) mod changes;
 pub(crate) mod fold;
+pub(crate) mod latency;
 pub(crate) mod stored;
 
 use std::collections::{HashMap, HashSet};
@@ -23,6 +24,7 @@ use lakebed_contract::{RunEvent, Stage, TableContract};
 use self::bronze::Batch;
 use self::changes::{Changes, Key, RecordLayout, join, pick};
 use self::fold::{Folded, Stored};
+use self::latency::Departures;
 use self::stored::StoredRows;
 use crate::error::{Result, WarehouseError};
 use crate::iceberg::schema::{DELETED_AT, TableShape};
@@ -96,13 +98,6 @@ fn batch_id(records: &[ControlRecord]) -> String {
 
 async fn finish(warehouse: &Warehouse, consumed: &[ControlRecord], mut report: MergeReport) -> Result<MergeReport> {
     warehouse.control.mark_done(consumed, report.snapshot_id).await?;
-    for record in consumed {
-        warehouse.events.emit(RunEvent::ControlChanged {
-            key: record.key.clone(),
-            table: record.table.clone(),
-            status: Status::Done,
-        });
-    }
     report.objects = consumed.len() as u64;
     Ok(report)
 }
@@ -127,7 +122,8 @@ impl Merge<'_> {
         let batch = bronze::read(self.warehouse, &self.layout, &new, self.origin()).await?;
         let rows_in = batch.changes.len() as u64;
         let Batch { changes, sources } = batch;
-        let (outcome, stored, parked) = self.fold_all(all, changes, sources).await?;
+        let departures = Departures::of(&self.layout, &changes);
+        let (outcome, stored, parked) = self.fold_all(all, changes, &sources).await?;
         let (waiting, consumed): (Vec<_>, Vec<_>) =
             new.into_iter().enumerate().partition(|(at, _)| parked.contains(at));
         let consumed: Vec<ControlRecord> = consumed.into_iter().map(|(_, record)| record).collect();
@@ -151,6 +147,11 @@ impl Merge<'_> {
         } else if let Some(snapshot_id) = snapshot_of_batch(&self.table, &id) {
             report.snapshot_id = snapshot_id;
         }
+        let arrived = |row: usize| !parked.contains(&sources[row]);
+        for (carried, latencies) in departures.latencies(self.warehouse.clock.now(), arrived) {
+            let table = self.contract.name.clone();
+            self.warehouse.events.emit(RunEvent::LatencyMeasured { table, carried, latencies });
+        }
         let report = finish(self.warehouse, &consumed, report).await?;
         self.warehouse.events.progress(Stage::Silver, &self.contract.name, rows_in, 0);
         Ok(report)
@@ -165,7 +166,7 @@ impl Merge<'_> {
         &self,
         all: &[ControlRecord],
         changes: Changes,
-        sources: Vec<usize>,
+        sources: &[usize],
     ) -> Result<(Outcome, StoredRows, HashSet<usize>)> {
         let schema = arrow_schema(&self.table)?;
         let changes = Arc::new(changes);
@@ -179,7 +180,7 @@ impl Merge<'_> {
                 Ok((outcome, found))
             })
             .await?;
-            let touching = objects_touching(&outcome.unresolved, &changes, &sources);
+            let touching = objects_touching(&outcome.unresolved, &changes, sources);
             return Ok((outcome, found, touching));
         }
         let (history, late) = bronze::history(self.warehouse, &self.layout, all, late, self.origin()).await?;
@@ -192,7 +193,7 @@ impl Merge<'_> {
             Ok((merged, unite(found, wide)))
         })
         .await?;
-        let touching = objects_touching(&outcome.unresolved, &changes, &sources);
+        let touching = objects_touching(&outcome.unresolved, &changes, sources);
         Ok((outcome, found, touching))
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use lakebed_contract::RunEvent;
+use lakebed_contract::event::Carried;
 use proptest::prelude::*;
 
 use super::merge;
@@ -329,4 +331,28 @@ proptest! {
         });
         prop_assert_eq!(found, expected(&table));
     }
+}
+
+#[tokio::test]
+async fn latencies_count_what_became_visible_changes_apart_from_loads() {
+    let bench = Bench::beer();
+    let ago = |seconds: i64, record: Record| Record { at: bench.warehouse.clock.now().seconds() - seconds, ..record };
+    let changes = [
+        ago(2, change("insert", 5, 1, 2, "b", Some("c"))),
+        ago(40, change("insert", 6, 1, 3, "c", Some("d"))),
+        ago(9, load(1, "a")),
+    ];
+    bench.deliver("brewery", "o0", &changes);
+    // Its base has not arrived: nobody can see it yet.
+    bench.deliver("brewery", "o1", &[ago(70, change("update", 7, 1, 4, "d", None))]);
+    assert_eq!(merged(&bench).await.objects_parked, 1);
+    let mut told = BTreeMap::new();
+    for event in bench.events.lock().expect("lock").drain(..) {
+        if let RunEvent::LatencyMeasured { table, carried, latencies } = event {
+            assert_eq!(table, "brewery");
+            let seconds = |part: f64| latencies.percentile(part).expect("counted").as_secs();
+            told.insert(carried, (latencies.count(), seconds(0.0), seconds(1.0)));
+        }
+    }
+    assert_eq!(told, BTreeMap::from([(Carried::Changes, (2, 2, 40)), (Carried::Load, (1, 10, 10))]));
 }

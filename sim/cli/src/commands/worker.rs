@@ -1,6 +1,10 @@
-//! `lakebed worker`: the ECS task. Order on stdin, one line of JSON on stdout, the error as JSON on stderr.
+//! `lakebed worker`: the ECS task. Order on stdin; on stdout events as lines of JSON and last the answer; the error as JSON on
+//! stderr.
 
 use std::io::Read;
+
+use lakebed_contract::{Clock, EventSink};
+use lakebed_harness::event_log::EventWriter;
 
 use crate::exit::End;
 use crate::printer;
@@ -12,7 +16,11 @@ pub(super) fn run() -> anyhow::Result<End> {
     let mut order = Vec::new();
     std::io::stdin().lock().take(ORDER_BYTES_MAX).read_to_end(&mut order)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match runtime.block_on(lakebed_harness::worker::run(&order)) {
+    let events = EventWriter::start(std::io::stdout(), &Clock::wall())?;
+    let answer = runtime.block_on(lakebed_harness::worker::run(&order, &events.sink(EventSink::default())));
+    // The answer is the last line.
+    events.close();
+    match answer {
         Ok(answer) => {
             printer::data(&format!("{answer}\n"))?;
             Ok(End::Done)

@@ -26,6 +26,7 @@ async fn health_names_the_services() {
     for service in ["s3", "dynamodb", "kinesis", "iceberg"] {
         assert!(answer.contains(&format!("\"{service}\":\"running\"")), "{answer}");
     }
+    assert!(answer.contains(&*dir.path().to_string_lossy()), "where its state lies: {answer}");
     running.stop().await;
 }
 

@@ -155,6 +155,11 @@ impl Buffers {
         self.open.keys().filter(|target| matches!(target, Target::Partition(_))).count()
     }
 
+    /// Bytes in all buffers.
+    pub fn total_bytes(&self) -> u64 {
+        self.total_bytes
+    }
+
     fn is_full_for(&self, target: &Target) -> bool {
         matches!(target, Target::Partition(_)) && self.active_partitions() >= self.bounds.active_partitions_max
     }

@@ -24,10 +24,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::FlowError;
+use crate::gauge::Gauge;
 use crate::lambda::{Lambda, LambdaSettings};
 use delivery::Naming;
 use shards::Shards;
-use worker::{Command, Worker};
+use worker::{Command, Levels, Worker};
 
 pub use buffers::{ActivePartitionExceeded, BUFFERED_BYTES_MAX, BufferBounds, Buffers, ErrorType, Sealed, Target};
 pub use delivery::PUT_ATTEMPTS_MAX;
@@ -123,6 +124,16 @@ impl Firehose {
             .build();
         let kinesis = aws_sdk_kinesis::Client::from_conf(kinesis);
         let settings = LambdaSettings::with_concurrency(TRANSFORM_CONCURRENCY);
+        let levels = Levels::default();
+        let gauges = vec![
+            Gauge::of("kinesis.iterator_age_ms", None, &levels.iterator_age_ms),
+            Gauge::of("firehose.buffered_bytes", Some(BUFFERED_BYTES_MAX), &levels.buffered_bytes),
+            Gauge::of(
+                "firehose.active_partitions",
+                Some(config.active_partitions_max as u64),
+                &levels.active_partitions,
+            ),
+        ];
         let worker = Worker {
             origin: transform::Origin {
                 delivery_stream: config.name.clone(),
@@ -143,13 +154,14 @@ impl Firehose {
             naming,
             outbox: VecDeque::new(),
             report: FirehoseReport::default(),
+            levels: levels.clone(),
             clock: config.clock,
             events: config.events,
             faults: config.faults,
         };
         let (commands, receiver) = mpsc::channel(COMMANDS_WAITING_MAX);
         let task = AbortOnDropHandle::new(tokio::spawn(worker.run(receiver)));
-        Ok(FirehoseHandle { name: config.name, commands, _task: task })
+        Ok(FirehoseHandle { name: config.name, commands, gauges, _task: task })
     }
 }
 
@@ -158,10 +170,16 @@ impl Firehose {
 pub struct FirehoseHandle {
     name: String,
     commands: mpsc::Sender<Command>,
+    gauges: Vec<Gauge>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl FirehoseHandle {
+    /// How full its buffers are and how far it is behind.
+    pub fn gauges(&self) -> Vec<Gauge> {
+        self.gauges.clone()
+    }
+
     /// Waits until everything that is in Kinesis now is in S3. The report counts from the start of the stream.
     pub async fn drain(&self) -> Result<FirehoseReport, FlowError> {
         self.ask(Command::Drain).await

@@ -47,6 +47,8 @@ pub(crate) struct Page {
     /// Nothing lay behind this page when it was read.
     pub(crate) is_last: bool,
     next_iterator: Option<String>,
+    /// How far behind the newest record of the shard this page is, as Kinesis tells it.
+    pub(crate) behind_ms: u64,
 }
 
 impl Shards {
@@ -109,7 +111,8 @@ impl Shards {
             FlowError::store("Kinesis", "GetRecords", &format!("{}/{shard_id}", self.stream), error)
         })?;
         let next_iterator = answer.next_shard_iterator().map(str::to_owned);
-        let is_last = answer.records().is_empty() && answer.millis_behind_latest().unwrap_or(0) == 0;
+        let behind_ms = answer.millis_behind_latest().and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
+        let is_last = answer.records().is_empty() && behind_ms == 0;
         let now = self.clock.now();
         let records = answer
             .records
@@ -124,7 +127,7 @@ impl Shards {
                 data: record.data.into_inner(),
             })
             .collect();
-        Ok(Page { records, is_last, next_iterator })
+        Ok(Page { records, is_last, next_iterator, behind_ms })
     }
 
     /// The page's records are safe: the next read continues behind them. `last` is the sequence number of the last one.

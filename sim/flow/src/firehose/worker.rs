@@ -23,6 +23,7 @@ use super::shards::Shards;
 use super::transform::{self, Origin, SourceRecord, Transformed};
 use crate::backoff::Backoff;
 use crate::error::FlowError;
+use crate::gauge::Level;
 use crate::lambda::Lambda;
 
 /// Wait after a round in which no shard had anything.
@@ -45,6 +46,14 @@ pub(crate) enum Command {
     Stop(oneshot::Sender<Result<FirehoseReport, FlowError>>),
 }
 
+/// What the handle can read while the task works.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Levels {
+    pub(crate) buffered_bytes: Level,
+    pub(crate) active_partitions: Level,
+    pub(crate) iterator_age_ms: Level,
+}
+
 pub(crate) struct Worker {
     pub(crate) origin: Origin,
     pub(crate) transform: String,
@@ -56,6 +65,7 @@ pub(crate) struct Worker {
     pub(crate) naming: Naming,
     pub(crate) outbox: VecDeque<Object>,
     pub(crate) report: FirehoseReport,
+    pub(crate) levels: Levels,
     pub(crate) clock: Clock,
     pub(crate) events: EventSink,
     pub(crate) faults: FaultPlan,
@@ -131,6 +141,7 @@ impl Worker {
 
     async fn flush(&mut self) -> Result<(), FlowError> {
         let sealed = self.buffers.flush_all();
+        self.tell_levels();
         self.enqueue(sealed).await;
         self.deliver().await
     }
@@ -141,13 +152,17 @@ impl Worker {
         self.shards.refresh_if_due().await?;
         let readable = self.shards.readable();
         let mut round = Round { records: 0, is_last: true };
+        let mut behind_ms = 0;
         for shard_id in readable {
             let page = self.shards.read(&shard_id).await?;
+            behind_ms = page.behind_ms.max(behind_ms);
+            self.levels.iterator_age_ms.set(behind_ms);
             round.records += page.records.len();
             round.is_last &= page.is_last;
             let (records, last, next_iterator) = page.into_parts();
             for batch in transform::batches(records) {
                 self.take(batch).await;
+                self.tell_levels();
             }
             // A shard that ended may have children that were not listed yet.
             round.is_last &= next_iterator.is_some();
@@ -157,7 +172,13 @@ impl Worker {
         let due = self.buffers.flush_due(self.clock.now());
         self.enqueue(due).await;
         self.deliver().await?;
+        self.tell_levels();
         Ok(round)
+    }
+
+    fn tell_levels(&self) {
+        self.levels.buffered_bytes.set(self.buffers.total_bytes());
+        self.levels.active_partitions.set(self.buffers.active_partitions() as u64);
     }
 
     /// Transforms a batch and puts its records into buffers.

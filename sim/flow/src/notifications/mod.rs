@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::Backoff;
 use crate::error::FlowError;
+use crate::gauge::{Gauge, Level};
 use crate::lambda::{Lambda, LambdaSettings};
 
 pub use disturb::{DISTURBED_QUEUE_MAX, HELD_MAX, disturb};
@@ -65,6 +66,7 @@ enum Command {
 pub struct NotificationHandle {
     commands: mpsc::Sender<Command>,
     counters: Arc<Counters>,
+    gauge: Gauge,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -80,9 +82,11 @@ pub fn start_notifications(
     let lambda = Lambda::new(registry, settings, clock.clone(), Seed(0).child("flow/notifications"));
     let counters = Arc::new(Counters::default());
     let (commands, receiver) = mpsc::channel(COMMANDS_WAITING_MAX);
+    let waiting = Level::default();
+    let gauge = Gauge::of("s3.notifications", Some(documents.max_capacity() as u64), &waiting);
     let delivery = Delivery { lambda, clock, events, counters: counters.clone() };
-    let task = AbortOnDropHandle::new(tokio::spawn(run(delivery, documents, receiver)));
-    NotificationHandle { commands, counters, _task: task }
+    let task = AbortOnDropHandle::new(tokio::spawn(run(delivery, documents, receiver, waiting)));
+    NotificationHandle { commands, counters, gauge, _task: task }
 }
 
 impl NotificationHandle {
@@ -94,6 +98,11 @@ impl NotificationHandle {
     /// As [`Self::idle`], then ends.
     pub async fn stop(self) -> Result<NotificationCounts, FlowError> {
         self.ask(Command::Stop).await
+    }
+
+    /// How many documents wait.
+    pub fn gauges(&self) -> Vec<Gauge> {
+        vec![self.gauge.clone()]
     }
 
     /// Counts so far.
@@ -120,10 +129,16 @@ struct Delivery {
     counters: Arc<Counters>,
 }
 
-async fn run(delivery: Delivery, mut documents: mpsc::Receiver<Value>, mut commands: mpsc::Receiver<Command>) {
+async fn run(
+    delivery: Delivery,
+    mut documents: mpsc::Receiver<Value>,
+    mut commands: mpsc::Receiver<Command>,
+    waiting: Level,
+) {
     let mut running = JoinSet::new();
     let mut is_open = true;
     loop {
+        waiting.set(documents.len() as u64);
         tokio::select! {
             biased;
             Some(_) = running.join_next() => (),

@@ -3,7 +3,8 @@
 //! Promises: reads every shard from `TRIM_HORIZON`, parents before children; starts one execution for each image whose
 //! `status` is `RECEIVED`, named `<digest of pk>-<attempts>`, so a record that is seen again starts nothing; goes on after
 //! errors with bounded waits and does not pass a record it could not start. Positions live in memory: after a restart the
-//! stream is read again, and idempotent handlers make that harmless.
+//! stream is read again, and idempotent handlers make that harmless. Every image it passes is told as a change of the control
+//! record: the stream knows the changes of all processes, ECS workers and people included.
 
 mod reader;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodbstreams::types::AttributeValue;
+use lakebed_contract::control::{ControlRecord, ControlValue};
 use lakebed_contract::{Clock, Endpoints, EventSink, layout};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -46,7 +48,7 @@ pub struct PipeConfig {
     pub endpoints: Endpoints,
     /// Time.
     pub clock: Clock,
-    /// Where errors are told.
+    /// Where changes of control records, and errors, are told.
     pub events: EventSink,
 }
 
@@ -148,24 +150,41 @@ fn execution_of(image: &HashMap<String, AttributeValue>) -> Option<(String, Valu
     Some((name, input))
 }
 
+/// The control record in an image, if it is one.
+fn record_of(image: &HashMap<String, AttributeValue>) -> Option<ControlRecord> {
+    let value = |value: &AttributeValue| match value {
+        AttributeValue::S(text) => Some(ControlValue::Text(text.clone())),
+        AttributeValue::N(number) => number.parse().ok().map(ControlValue::Number),
+        AttributeValue::L(items) => {
+            Some(ControlValue::List(items.iter().filter_map(|item| item.as_s().ok().cloned()).collect()))
+        }
+        _ => None,
+    };
+    let values = image.iter().filter_map(|(name, attribute)| Some((name.clone(), value(attribute)?))).collect();
+    ControlRecord::from_values(&values)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lakebed_contract::control::{ControlRecord, ControlValue};
 
     #[test]
     fn an_image_becomes_the_execution_of_its_attempt() {
         let mut record = ControlRecord::received("b", "raw/beer/x.gz", "e", "beer", "00", 12, 0);
         record.attempts = 3;
+        record.outputs = vec!["bronze/x.parquet".to_owned()];
         let image: HashMap<String, AttributeValue> = record
             .to_values()
             .into_iter()
             .filter_map(|(name, value)| match value {
                 ControlValue::Text(text) => Some((name.to_owned(), AttributeValue::S(text))),
                 ControlValue::Number(number) => Some((name.to_owned(), AttributeValue::N(number.to_string()))),
-                ControlValue::List(_) => None,
+                ControlValue::List(texts) => {
+                    Some((name.to_owned(), AttributeValue::L(texts.into_iter().map(AttributeValue::S).collect())))
+                }
             })
             .collect();
+        assert_eq!(record_of(&image), Some(record));
         let (name, input) = execution_of(&image).expect("complete");
         assert_eq!(name, format!("{}-3", layout::object_digest("b#raw/beer/x.gz#e")));
         assert_eq!(

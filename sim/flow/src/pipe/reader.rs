@@ -6,13 +6,13 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodbstreams::types::{Record, ShardIteratorType};
-use lakebed_contract::Clock;
 use lakebed_contract::control::Status;
+use lakebed_contract::{Clock, RunEvent};
 use tokio::sync::{mpsc, watch};
 
 use super::{
     Command, PIPE_IDLE_ATTEMPTS_MAX, PIPE_IDLE_POLL, PIPE_PAGE_RECORDS_MAX, PipeConfig, PipeCounts, WAIT_MAX,
-    WAIT_START, execution_of,
+    WAIT_START, execution_of, record_of,
 };
 use crate::backoff::Backoff;
 use crate::error::FlowError;
@@ -120,6 +120,9 @@ impl Reader {
             for record in &records {
                 // Moves on record by record, so that a refusal in the middle repeats only what was not started.
                 let started = self.take(record);
+                if started.is_ok() {
+                    self.tell(record);
+                }
                 let shard = self.shards.entry(shard_id.clone()).or_default();
                 if let Err(error) = started {
                     shard.iterator = None;
@@ -210,6 +213,14 @@ impl Reader {
             target: target.to_owned(),
             missing: "ShardIterator",
         })
+    }
+
+    /// Tells what the control record has become.
+    fn tell(&self, record: &Record) {
+        let image = record.dynamodb().and_then(|change| change.new_image());
+        if let Some(record) = image.and_then(record_of) {
+            self.config.events.emit(RunEvent::ControlChanged { record: Box::new(record) });
+        }
     }
 
     /// Starts the record's execution. An error means the same record must be tried again.

@@ -1,16 +1,17 @@
 //! The ECS executor: `runTask.sync` as a child process of this machine.
 //!
 //! Promises: at most [`ECS_TASKS_MAX`] children at once; a child that is no longer waited for is killed; what is kept of
-//! its output is bounded. The task's input goes in on standard input, its result comes out as one JSON line on standard
-//! output; a non-zero exit is `States.TaskFailed` with the end of its standard error as the cause.
+//! its output is bounded. The task's input goes in on standard input, its result comes out as the last JSON line on standard
+//! output; lines before it that are run events are passed on as they come. A non-zero exit is `States.TaskFailed` with the end of its standard error as the cause.
 //! Does not know: what a worker does. It must not write row values to standard error.
 
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use lakebed_contract::{EventSink, RunEvent};
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
@@ -18,7 +19,7 @@ use super::fault::{Fault, TASK_FAILED};
 
 /// Child processes at once; more wait in their executions.
 pub const ECS_TASKS_MAX: usize = 2;
-/// Bytes of a child's standard output that are kept, its end.
+/// Bytes of one line of a child's standard output; a longer one loses its beginning.
 pub const ECS_STDOUT_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a child's standard error that are kept, its end.
 pub const ECS_STDERR_BYTES_MAX: usize = 4 << 10;
@@ -48,11 +49,17 @@ impl std::fmt::Debug for EcsConfig {
 pub(crate) struct EcsTasks {
     config: EcsConfig,
     permits: Semaphore,
+    events: EventSink,
 }
 
 impl EcsTasks {
-    pub(crate) fn new(config: EcsConfig) -> Self {
-        Self { config, permits: Semaphore::new(ECS_TASKS_MAX) }
+    pub(crate) fn new(config: EcsConfig, events: EventSink) -> Self {
+        Self { config, permits: Semaphore::new(ECS_TASKS_MAX), events }
+    }
+
+    /// Children that run now.
+    pub(crate) fn running(&self) -> usize {
+        ECS_TASKS_MAX.saturating_sub(self.permits.available_permits())
     }
 
     /// Runs one task to its end. `parameters` are those of `runTask.sync`.
@@ -79,15 +86,14 @@ impl EcsTasks {
             drop(to_child);
         };
         let ((), out, err) =
-            tokio::join!(write, tail(from_child, ECS_STDOUT_BYTES_MAX), tail(errors, ECS_STDERR_BYTES_MAX));
+            tokio::join!(write, last_line(from_child, &self.events), tail(errors, ECS_STDERR_BYTES_MAX));
         let status = child.wait().await.map_err(|error| failed(&format!("was lost: {error}")))?;
         let out = out.map_err(|error| failed(&format!("closed its output badly: {error}")))?;
         let err = err.map_err(|error| failed(&format!("closed its errors badly: {error}")))?;
         if !status.success() {
             return Err(failed(&format!("ended with {status}: {}", String::from_utf8_lossy(&err).trim())));
         }
-        let last = out.split(|byte| *byte == b'\n').rfind(|line| !line.trim_ascii().is_empty()).unwrap_or_default();
-        serde_json::from_slice(last).map_err(|_| failed("did not end its output with one JSON line"))
+        serde_json::from_slice(&out).map_err(|_| failed("did not end its output with one JSON line"))
     }
 }
 
@@ -105,6 +111,34 @@ fn task_of(parameters: &Value) -> Result<(String, Value), Fault> {
     let text = variable["Value"].as_str().ok_or_else(|| wrong("`TASK_INPUT` must be a string"))?;
     let input = serde_json::from_str(text).map_err(|_| wrong("`TASK_INPUT` must be JSON"))?;
     Ok((definition.to_owned(), input))
+}
+
+/// Reads lines to the end, passes on those that are events, and keeps the last other one that is not empty.
+async fn last_line(from: impl AsyncRead + Unpin, events: &EventSink) -> std::io::Result<Vec<u8>> {
+    let mut from = BufReader::new(from);
+    let (mut line, mut last) = (Vec::new(), Vec::new());
+    loop {
+        let chunk = from.fill_buf().await?;
+        let is_end = chunk.is_empty();
+        let newline = chunk.iter().position(|byte| *byte == b'\n');
+        let taken = newline.map_or(chunk.len(), |at| at + 1);
+        line.extend_from_slice(&chunk[..taken]);
+        from.consume(taken);
+        if line.len() > ECS_STDOUT_BYTES_MAX {
+            line.drain(..line.len() - ECS_STDOUT_BYTES_MAX);
+        }
+        if newline.is_some() || is_end {
+            match serde_json::from_slice::<RunEvent>(&line) {
+                Ok(event) => events.emit(event),
+                Err(_) if line.trim_ascii().is_empty() => {}
+                Err(_) => last.clone_from(&line),
+            }
+            line.clear();
+        }
+        if is_end {
+            return Ok(last);
+        }
+    }
 }
 
 /// Reads to the end and keeps the last `bytes_max` bytes.

@@ -25,7 +25,8 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::lambda::{Lambda, LambdaSettings};
+use crate::gauge::Gauge;
+use crate::lambda::{INVOCATIONS_WAITING_MAX, Lambda, LambdaSettings};
 use definition::StateMachine;
 use ecs::EcsTasks;
 use fault::Fault;
@@ -60,7 +61,7 @@ pub struct StepFunctionsConfig {
     pub clock: Clock,
     /// Chance: jitter, UUIDs, request ids.
     pub seed: Seed,
-    /// Where finished executions are told.
+    /// Where executions, and what ECS tasks tell, are told.
     pub events: EventSink,
 }
 
@@ -162,7 +163,7 @@ impl StepFunctions {
         }
         let settings = LambdaSettings::with_concurrency(config.lambda_concurrency_max);
         let lambda = Lambda::new(config.registry, settings, config.clock.clone(), config.seed);
-        let services = Services { lambda, ecs: EcsTasks::new(config.ecs), clock: config.clock };
+        let services = Services { lambda, ecs: EcsTasks::new(config.ecs, config.events.clone()), clock: config.clock };
         let inner = Arc::new(Inner {
             machines,
             services,
@@ -205,6 +206,24 @@ impl StepFunctions {
     /// Executions that have not ended.
     pub fn open(&self) -> usize {
         *self.inner.open.borrow()
+    }
+
+    /// How many executions run and wait, and what they occupy.
+    pub fn gauges(&self) -> Vec<Gauge> {
+        let gauge = |queue, bound: usize, read: fn(&Inner) -> usize| {
+            let inner = Arc::downgrade(&self.inner);
+            Gauge::new(queue, Some(bound as u64), move || inner.upgrade().map_or(0, |inner| read(&inner) as u64))
+        };
+        let lambda_bound = self.inner.services.lambda.concurrency();
+        vec![
+            gauge("step_functions.queued", EXECUTIONS_QUEUED_MAX, |inner| {
+                inner.open.borrow().saturating_sub(inner.running())
+            }),
+            gauge("step_functions.running", EXECUTIONS_RUNNING_MAX, Inner::running),
+            gauge("lambda.waiting", INVOCATIONS_WAITING_MAX, |inner| inner.services.lambda.waiting()),
+            gauge("lambda.running", lambda_bound, |inner| inner.services.lambda.running()),
+            gauge("ecs.running", ECS_TASKS_MAX, |inner| inner.services.ecs.running()),
+        ]
     }
 
     /// Names of the state machines.
@@ -255,6 +274,10 @@ impl StepFunctions {
 }
 
 impl Inner {
+    fn running(&self) -> usize {
+        EXECUTIONS_RUNNING_MAX.saturating_sub(self.slots.available_permits())
+    }
+
     fn executions(&self) -> MutexGuard<'_, Executions> {
         self.executions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -263,6 +286,7 @@ impl Inner {
         let (machine, name) = key;
         let _slot = self.slots.acquire().await.expect("the semaphore is never closed");
         history.add(HistoryKind::ExecutionStarted, "", "")?;
+        self.events.emit(RunEvent::ExecutionStarted { machine: machine.clone(), name: name.clone() });
         let started = self.services.clock.now().to_rfc3339_micros();
         let execution = Execution {
             machine: &self.machines[machine],
@@ -291,6 +315,7 @@ impl Inner {
             Ok(_) => (HistoryKind::ExecutionSucceeded, "SUCCEEDED", ""),
             Err(fault) => (HistoryKind::ExecutionFailed, "FAILED", fault.error.as_str()),
         };
+        let error_name = error.to_owned();
         history.add(kind, "", error).expect("the last event always fits");
         let outcome = outcome.map_err(|fault| ExecutionFailed {
             machine: machine.clone(),
@@ -313,7 +338,8 @@ impl Inner {
         }
         drop(executions);
         record.outcome.send_replace(Some(outcome));
-        self.events.emit(RunEvent::ExecutionFinished { machine, name, status: status.to_owned() });
+        let status = status.to_owned();
+        self.events.emit(RunEvent::ExecutionFinished { machine, name, status, error: error_name });
         self.open.send_modify(|open| *open -= 1);
     }
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
 use std::time::Duration;
 
+use lakebed_contract::RunEvent;
 use lakebed_flow::step_functions::ECS_STDERR_BYTES_MAX;
 use serde_json::{Value, json};
 
@@ -31,6 +32,18 @@ async fn the_last_line_is_the_result_and_the_definition_the_last_argument() {
     assert_eq!(run(r#"cat; echo; echo "\"$0\"""#).await, Ok(json!("job")));
     assert_eq!(run(r#"read -r name input; echo "$input""#).await, Ok(json!({"x": 1})));
     assert_eq!(run("echo 7").await, Ok(json!(7)), "a task need not read its input");
+}
+
+#[tokio::test]
+async fn lines_that_are_events_are_passed_on_and_are_no_result() {
+    let mut world = World::new();
+    let event = r#"{"event":"log","message":"half way"}"#;
+    world.ecs = shell(&format!("echo 7; echo '{event}'; printf '%s' '{event}'"));
+    let machines = world.machines(&[("m", task(json!({})))]).expect("valid");
+    assert_eq!(machines.run("m", "n", json!({})).await, Ok(json!(7)));
+    let told = world.events.lock().expect("not poisoned").clone();
+    let log = RunEvent::Log { message: "half way".to_owned() };
+    assert_eq!(told.iter().filter(|event| **event == log).count(), 2, "{told:?}");
 }
 
 #[tokio::test]

@@ -321,8 +321,15 @@ async fn a_name_runs_once() {
     machines.start("m", "n", json!({"key": 2})).expect_err("same name, other input");
     machines.start("other", "n", input).expect_err("no such machine");
     assert_eq!(calls.lock().expect("not poisoned").len(), 1);
-    let finished = RunEvent::ExecutionFinished { machine: "m".into(), name: "n".into(), status: "SUCCEEDED".into() };
-    assert_eq!(*world.events.lock().expect("not poisoned"), [finished]);
+    let finished = RunEvent::ExecutionFinished {
+        machine: "m".into(),
+        name: "n".into(),
+        status: "SUCCEEDED".into(),
+        error: String::new(),
+    };
+    let started = RunEvent::ExecutionStarted { machine: "m".into(), name: "n".into() };
+    assert_eq!(*world.events.lock().expect("not poisoned"), [started, finished]);
+    assert!(machines.gauges().iter().all(|gauge| gauge.depth() == 0), "nothing runs, nothing waits");
 }
 
 #[tokio::test]

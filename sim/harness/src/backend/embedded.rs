@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use lakebed_cloud::{Cloud, CloudConfig};
 use lakebed_contract::endpoints::Endpoints;
-use lakebed_contract::{Clock, EventSink, Seed};
+use lakebed_contract::{Clock, EventSink, RunEvent, Seed};
 use lakebed_source::{PostgresConfig, PostgresServer};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -63,6 +63,7 @@ impl Stores {
         let (sender, receiver) = mpsc::channel(NOTIFICATION_QUEUE_MAX);
         let mut stores = Self::listen(state_dir, port, clock, seed, events, Some(sender)).await?;
         stores.notifications = Some(receiver);
+        events.emit(RunEvent::EndpointReady { url: stores.endpoints.s3_url.clone() });
         Ok(stores)
     }
 

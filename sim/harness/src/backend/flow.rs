@@ -14,7 +14,7 @@ use lakebed_contract::endpoints::Endpoints;
 use lakebed_contract::fault::ECS_WRITE_PARQUET;
 use lakebed_contract::{Clock, EventSink, FaultKind, FaultPlan, HandlerRegistry, Lake, Seed, Stage, layout};
 use lakebed_flow::{
-    EcsConfig, NotificationHandle, Pipe, PipeConfig, PipeHandle, StepFunctions, StepFunctionsConfig, disturb,
+    EcsConfig, Gauge, NotificationHandle, Pipe, PipeConfig, PipeHandle, StepFunctions, StepFunctionsConfig, disturb,
     start_notifications,
 };
 use lakebed_ingest::ControlTable;
@@ -182,6 +182,11 @@ impl Flow {
             events: config.events,
         });
         Ok(Self { parts, registry, machines, control, notifications, pipe })
+    }
+
+    /// How full the queues behind `raw/` are.
+    pub fn gauges(&self) -> Vec<Gauge> {
+        self.notifications.gauges().into_iter().chain(self.machines.gauges()).collect()
     }
 
     /// Runs the silver and then the gold state machine once, each to its end.

@@ -14,6 +14,7 @@ use super::expectations::{Facts, compare};
 use super::outcome::{FaultTally, ScenarioOutcome, ScenarioResult, StepTiming};
 use crate::demo::{self, DemoOptions};
 use crate::error::HarnessError;
+use crate::event_log::EventWriter;
 use crate::judge::Verdict;
 use crate::phases::{Course, demo_phases, resume_at};
 use crate::progress::{Identity, Progress};
@@ -98,7 +99,8 @@ impl Player<'_> {
     async fn play(mut self, events: &EventSink) -> Result<ScenarioOutcome, HarnessError> {
         let (scenario, options) = (&self.order.scenario, &self.order.options);
         let tally = Tally::default();
-        let events = tally.sink(events.clone());
+        let log = EventWriter::open(self.run_dir, self.clock)?;
+        let events = log.sink(tally.sink(self.clock, events.clone()));
         let keeps = scenario.needs_state();
         let place = RunPlace { keep_postgres: keeps, ..RunPlace::throw_away(self.run_dir) };
         let mut progress = keeps.then(|| self.take_up()).transpose()?;
