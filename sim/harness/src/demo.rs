@@ -2,7 +2,7 @@
 //!
 //! Order: stores and Postgres start → the source is loaded → the slot is made → full load, batch export and the mutation run
 //! go on side by side (so that load and change capture overlap, as they do in life) → silver and gold once on what has
-//! arrived → the log is followed to its end → silver and gold again → the judge. In a folder that is kept, a run whose process
+//! arrived → the log is followed to its end → silver and gold again → every stage once more, for the proof → the judge. In a folder that is kept, a run whose process
 //! died is taken up by the same command.
 //!
 //! Promises: everything it started is stopped on every way out, by `Drop` where there is no time for better. Judges only
@@ -31,7 +31,7 @@ use crate::wiring::{MaskSecret, warehouse_context};
 pub const MUTATION_SHARE: f64 = 0.05;
 
 /// Invariants a demo must prove: one of these unchecked is no pass.
-pub const REQUIRED: [&str; 8] = ["I1", "I2", "I3", "I4", "I5", "I6", "I8", "I10"];
+pub const REQUIRED: [&str; 10] = crate::judge::INVARIANTS;
 
 /// How a demo runs.
 #[derive(Clone, Debug)]
@@ -108,6 +108,8 @@ pub async fn run(
         progress.as_mut().map_or(Ok(()), |progress| progress.phases_over(at + 1))?;
     }
     course.rest(&mut run, &tally).await?;
+    tally.begin_proof();
+    run.run_again().await?;
     let verdict = run.judge().await?;
     tally.set_rows(Stage::Silver, run.table_rows(layout::SILVER).await?);
     tally.set_rows(Stage::Gold, run.table_rows(layout::GOLD).await?);
@@ -181,6 +183,10 @@ pub fn bounds() -> BTreeMap<String, u64> {
         ("settle_s_max", crate::quiesce::SETTLE_S_MAX),
         ("event_log_bytes_max", crate::event_log::EVENT_LOG_BYTES_MAX),
         ("event_log_queue_max", crate::event_log::EVENT_QUEUE_MAX as u64),
+        ("rerun_rows_max", crate::rerun::ROWS_MAX.cast_unsigned()),
+        ("rerun_records_max", crate::rerun::RECORDS_MAX),
+        ("slot_watch_samples_max", crate::slot_watch::SAMPLES_MAX as u64),
+        ("slot_watch_held_log_bytes_max", crate::slot_watch::HELD_LOG_BYTES_MAX),
     ];
     let mut bounds = lakebed_flow::bounds();
     bounds.extend(lakebed_source::bounds());

@@ -26,8 +26,10 @@ pub mod demo;
 pub mod file_ingest;
 pub mod generate;
 pub mod open;
+pub mod rerun;
 pub mod run;
 pub mod serve;
+pub mod slot_watch;
 pub mod tally;
 
 pub mod judge;

@@ -5,11 +5,12 @@
 //! there is no time for better.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lakebed_contract::endpoints::{Endpoints, PostgresEndpoint};
-use lakebed_contract::{Clock, EventSink, Lake, Lsn, Seed, Stage, layout};
+use lakebed_contract::{Clock, EventSink, FaultPlan, Lake, Lsn, Seed, Stage, layout};
 use lakebed_flow::dms::{DmsConfig, DmsHandle, DmsSettings, DmsTask};
 use lakebed_flow::{Firehose, FirehoseConfig, FirehoseHandle, FirehoseReport};
 use lakebed_source::SourceTruth;
@@ -24,6 +25,7 @@ use crate::measures::MAIN_PROCESS;
 use crate::quiesce::{RawLayer, settle_raw};
 use crate::run_dir::RunDir;
 use crate::sampler::Sampler;
+use crate::slot_watch::{self, OpenWatch, SlotWatch, SlotWatchConfig};
 use crate::tally::timed;
 use crate::wiring::MaskSecret;
 
@@ -59,6 +61,21 @@ pub struct Run {
     mask: MaskSecret,
     /// There while the first copy is under way, in a state directory that is taken up again.
     first_copy: Option<FirstCopy>,
+    watching: Watching,
+    pub(crate) rerun: Option<judge::Rerun>,
+    /// How often every stage ran again.
+    pub(crate) reruns: u32,
+}
+
+/// Whether the replication slot is watched for the judge, and the watch once there is a slot.
+enum Watching {
+    /// Nobody will judge.
+    No,
+    /// From the next preparation of the DMS task on; looks outlive this process in this file, if there is one.
+    Yes {
+        notes: Option<PathBuf>,
+    },
+    Begun(SlotWatch),
 }
 
 /// Where a run lives.
@@ -70,12 +87,14 @@ pub struct RunPlace<'a> {
     pub port: u16,
     /// Whether Postgres lies in the state directory too and is taken up again at the next start.
     pub keep_postgres: bool,
+    /// Whether the replication slot is watched, so that the judge can check I9. Holds back the log: not for a run without end.
+    pub watched: bool,
 }
 
 impl<'a> RunPlace<'a> {
     /// Stores on any port, Postgres in a folder that is removed at the end.
     pub fn throw_away(run_dir: &'a RunDir) -> Self {
-        Self { run_dir, port: 0, keep_postgres: false }
+        Self { run_dir, port: 0, keep_postgres: false, watched: true }
     }
 }
 
@@ -139,24 +158,28 @@ impl Run {
         let s3_events = backend.take_s3_events();
         let flow = Flow::start(backend.endpoints(), s3_events, place.run_dir, config).await?;
         create_stream(backend.endpoints()).await?;
-        let firehose = start_firehose(&flow, options, clock, events)?;
+        let firehose =
+            start_firehose(layout::FIREHOSE_STREAM, &flow, options.seed, options.faults.clone(), clock, events)?;
         let gauges = firehose.gauges().into_iter().chain(flow.gauges()).collect();
         let _sampler = Sampler::start(MAIN_PROCESS, gauges, clock.clone(), events.clone());
-        let (clock, events, seed, source) = (clock.clone(), events.clone(), options.seed, backend.postgres());
+        let notes = place.keep_postgres.then(|| place.run_dir.path().join(slot_watch::NOTES_FILE));
         let mut run = Self {
             _sampler,
             dms: None,
             firehose,
             flow,
+            source: backend.postgres(),
             backend,
             truth,
-            source,
             lake,
             mask,
-            clock,
-            seed,
-            events,
+            clock: clock.clone(),
+            seed: options.seed,
+            events: events.clone(),
             first_copy,
+            watching: if place.watched { Watching::Yes { notes } } else { Watching::No },
+            rerun: None,
+            reruns: 0,
         };
         if cut_off {
             let discarded = DmsTask::discard(&run.dms_config()).await;
@@ -169,13 +192,40 @@ impl Run {
     }
 
     /// Makes the slot and its snapshot, or finds the slot of an earlier start.
-    pub(crate) async fn prepare_dms(&self) -> Result<DmsTask, HarnessError> {
+    pub(crate) async fn prepare_dms(&mut self) -> Result<DmsTask, HarnessError> {
         if let Some(first_copy) = &self.first_copy
             && !has_slot(&self.source).await?
         {
             first_copy.begins()?;
         }
-        DmsTask::prepare(self.dms_config()).await.map_err(HarnessError::stage("prepare the DMS task"))
+        let watch = self.open_watch().await?;
+        let task = DmsTask::prepare(self.dms_config()).await.map_err(HarnessError::stage("prepare the DMS task"))?;
+        if let Some(watch) = watch {
+            self.watching = Watching::Begun(watch.begin(task.consistent_point(), task.resumed()).await?);
+        }
+        Ok(task)
+    }
+
+    /// Before the slot is made, so that no commit is missed.
+    async fn open_watch(&self) -> Result<Option<OpenWatch>, HarnessError> {
+        let notes = match &self.watching {
+            Watching::Yes { notes } => notes,
+            Watching::Begun(_) => return Ok(None),
+            Watching::No => {
+                slot_watch::discard_leftover(&self.source).await?;
+                return Ok(None);
+            }
+        };
+        let watch = OpenWatch::open(SlotWatchConfig {
+            postgres: self.source.clone(),
+            endpoints: self.backend.endpoints().clone(),
+            lake: Arc::clone(&self.lake),
+            watched: SLOT.to_owned(),
+            notes: notes.clone(),
+            clock: self.clock.clone(),
+            events: self.events.clone(),
+        });
+        watch.await.map(Some)
     }
 
     /// The initial load alone, without changes meanwhile, or what an earlier start left to do; change capture goes on.
@@ -238,16 +288,12 @@ impl Run {
 
     /// Judges the lake against the source.
     pub async fn judge(&self) -> Result<Verdict, HarnessError> {
-        let truth = judge::Truth {
-            planted: self
-                .truth
-                .planted
-                .iter()
-                .map(|p| judge::Planted { class: p.class.clone(), value: p.value.clone(), in_text: p.in_text })
-                .collect(),
-            keys_ever: self.truth.keys_ever.clone(),
-        };
+        let truth = known_truth(&self.truth);
         let endpoint = self.backend.postgres();
+        let slot = match &self.watching {
+            Watching::Begun(watch) => Some(watch.history().await?),
+            Watching::No | Watching::Yes { .. } => None,
+        };
         judge::judge(JudgeInput {
             lake: &self.lake,
             endpoints: self.backend.endpoints(),
@@ -255,6 +301,8 @@ impl Run {
             truth: &truth,
             mask_key: &self.mask.key,
             mask_key_version: self.mask.version,
+            slot: slot.as_ref(),
+            rerun: self.rerun.as_ref(),
             events: &self.events,
             clock: &self.clock,
         })
@@ -264,30 +312,45 @@ impl Run {
 
     /// Stops everything in order; a kept source can be taken up again.
     pub async fn stop(self) -> Result<(), HarnessError> {
-        let (backend, captured) = self.stop_flow().await?;
+        let (backend, captured) = self.stop_flow(false).await?;
         backend.stop().await?;
         captured
     }
 
     /// Stops everything in order, for good: a source that was kept is removed.
     pub async fn end(self) -> Result<(), HarnessError> {
-        let (backend, captured) = self.stop_flow().await?;
+        let (backend, captured) = self.stop_flow(true).await?;
         backend.discard_source().await?;
         captured
     }
 
     /// The backend, still running, and how change capture ended.
-    async fn stop_flow(self) -> Result<(Backend, Result<(), HarnessError>), HarnessError> {
+    async fn stop_flow(self, for_good: bool) -> Result<(Backend, Result<(), HarnessError>), HarnessError> {
         // In order even after a failure: what is in flight is written out.
         let captured = match self.dms {
             Some(dms) => dms.stop().await.map_err(HarnessError::stage("stop the DMS task")),
             None => Ok(()),
+        };
+        let captured = match self.watching {
+            // A watch that outlives us is taken over with the source.
+            Watching::Begun(watch) if for_good || !watch.is_kept() => captured.and(watch.close().await),
+            Watching::Begun(_) | Watching::No | Watching::Yes { .. } => captured,
         };
         self.firehose.stop().await.map_err(HarnessError::stage("stop Firehose"))?;
         self.flow.pipe.stop().await.map_err(HarnessError::stage("stop the pipe"))?;
         self.flow.notifications.stop().await.map_err(HarnessError::stage("stop the notifications"))?;
         Ok((self.backend, captured))
     }
+}
+
+/// What the generator knows, in the judge's words.
+pub fn known_truth(truth: &SourceTruth) -> judge::Truth {
+    let planted = truth.planted.iter().map(|planted| judge::Planted {
+        class: planted.class.clone(),
+        value: planted.value.clone(),
+        in_text: planted.in_text,
+    });
+    judge::Truth { planted: planted.collect(), keys_ever: truth.keys_ever.clone() }
 }
 
 /// Rows exported, rows loaded, and the running task.
@@ -359,14 +422,17 @@ async fn refuse_orphaned_lake(endpoints: &Endpoints, run_dir: &RunDir) -> Result
     Ok(())
 }
 
-fn start_firehose(
+/// A delivery stream from Kinesis to `raw/`; `name` begins the names of its objects.
+pub(crate) fn start_firehose(
+    name: &str,
     flow: &Flow,
-    options: &DemoOptions,
+    seed: Seed,
+    faults: FaultPlan,
     clock: &Clock,
     events: &EventSink,
 ) -> Result<FirehoseHandle, HarnessError> {
     Firehose::start(FirehoseConfig {
-        name: layout::FIREHOSE_STREAM.to_owned(),
+        name: name.to_owned(),
         kinesis_stream: layout::KINESIS_STREAM.to_owned(),
         transform: lakebed_contract::handler::FIREHOSE_ROUTER.to_owned(),
         registry: flow.registry.clone(),
@@ -378,9 +444,9 @@ fn start_firehose(
         active_partitions_max: FIREHOSE_ACTIVE_PARTITIONS_MAX,
         endpoints: flow.parts.endpoints.clone(),
         clock: clock.clone(),
-        seed: options.seed,
+        seed,
         events: events.clone(),
-        faults: options.faults.clone(),
+        faults,
     })
     .map_err(HarnessError::stage("start Firehose"))
 }

@@ -69,7 +69,7 @@ impl Up {
                 backend: options.demo.backend.name().to_owned(),
                 bounds: crate::demo::bounds(),
             });
-            let place = RunPlace { run_dir, port: options.port, keep_postgres: true };
+            let place = RunPlace { run_dir, port: options.port, keep_postgres: true, watched: false };
             let mut run = Run::start(&options.demo, place, &clock, &events).await?;
             if run.dms.is_none() {
                 timed(Stage::Dms, "copy the source", &clock, &events, run.copy()).await?;

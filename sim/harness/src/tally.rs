@@ -65,6 +65,7 @@ struct Counts {
     rows: BTreeMap<String, BTreeMap<String, u64>>,
     timings_ms: BTreeMap<String, u64>,
     measures: Measures,
+    proving: bool,
 }
 
 impl Tally {
@@ -73,6 +74,15 @@ impl Tally {
         let (inner, clock) = (Arc::clone(&self.inner), clock.clone());
         EventSink::new(move |event| {
             let mut counts = inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let for_proof = counts.proving
+                && match &event {
+                    RunEvent::Progress { stage, .. } | RunEvent::StageFinished { stage, .. } => *stage != Stage::Judge,
+                    _ => false,
+                };
+            if for_proof {
+                drop(counts);
+                return next.emit(event);
+            }
             counts.measures.take(clock.now(), &event);
             if let RunEvent::StageFinished { stage, elapsed, .. } = &event {
                 let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
@@ -81,6 +91,11 @@ impl Tally {
             drop(counts);
             next.emit(event);
         })
+    }
+
+    /// From here on stages run for the proof only: what they take counts as the judge's time, not as theirs.
+    pub fn begin_proof(&self) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).proving = true;
     }
 
     /// Sets the rows of a stage.
@@ -144,5 +159,11 @@ mod tests {
         }
         assert_eq!(tally.timings_ms()["gold"], 42);
         assert_eq!(*seen.lock().unwrap(), 2);
+        tally.begin_proof();
+        for stage in [Stage::Gold, Stage::Judge] {
+            let elapsed = Duration::from_millis(5);
+            sink.emit(RunEvent::StageFinished { stage, detail: String::new(), elapsed });
+        }
+        assert_eq!((tally.timings_ms()["gold"], tally.timings_ms()["judge"]), (42, 5));
     }
 }

@@ -75,6 +75,11 @@ pub(super) struct Evidence {
 }
 
 impl Evidence {
+    /// Nothing could be checked, for this reason.
+    pub(super) fn gap(why: &str) -> Self {
+        Self { gaps: vec![why.to_owned()], ..Self::default() }
+    }
+
     pub(super) fn fails(&mut self, why: impl Into<String>) {
         self.failures.push(why.into());
     }

@@ -117,7 +117,7 @@ async fn compare(
 }
 
 /// The key of a row as findings may show it: integers as they are, anything else as a fingerprint.
-fn key_text<'c>(columns: &[SourceColumn], key: &[usize], cell: impl Fn(usize) -> Cell<'c>) -> String {
+pub(super) fn key_text<'c>(columns: &[SourceColumn], key: &[usize], cell: impl Fn(usize) -> Cell<'c>) -> String {
     let parts = key.iter().map(|at| match (cell(*at), columns[*at].column_type) {
         (Cell::Int(value), ColumnType::Integer | ColumnType::Bigint) => value.to_string(),
         (Cell::Null, _) => "NULL".to_owned(),

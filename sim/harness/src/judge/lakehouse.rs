@@ -63,6 +63,16 @@ impl Lakehouse {
 pub(super) async fn scan(
     table: &Table,
     columns: &[String],
+    each: impl FnMut(&RecordBatch) -> Result<(), String>,
+) -> Result<Result<(), String>, JudgeError> {
+    scan_at(table, None, columns, each).await
+}
+
+/// [`scan`] of the snapshot with this id; `None` is the current one.
+pub(super) async fn scan_at(
+    table: &Table,
+    snapshot: Option<i64>,
+    columns: &[String],
     mut each: impl FnMut(&RecordBatch) -> Result<(), String>,
 ) -> Result<Result<(), String>, JudgeError> {
     let schema = table.metadata().current_schema();
@@ -72,7 +82,11 @@ pub(super) async fn scan(
         return Ok(Err(format!("has no column {}", absent.join(", "))));
     }
     let what = table.identifier().to_string();
-    let stream = async { table.scan().select(columns).build()?.to_arrow().await }.await;
+    let scan = match snapshot {
+        Some(id) => table.scan().snapshot_id(id),
+        None => table.scan(),
+    };
+    let stream = async { scan.select(columns).build()?.to_arrow().await }.await;
     let mut stream = match stream {
         Ok(stream) => stream,
         Err(error) => return unreadable(&what, error),

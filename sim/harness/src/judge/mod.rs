@@ -9,6 +9,8 @@ mod cell;
 mod clear_text;
 mod conservation;
 mod control;
+mod digest;
+mod durability;
 mod error;
 mod finding;
 mod gold;
@@ -18,9 +20,11 @@ mod mask;
 mod objects;
 mod raw_records;
 mod raw_text;
+mod repetition;
 mod rows;
 mod silver;
 mod source;
+mod stream;
 mod unpack;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,9 +38,13 @@ use lakebed_contract::layout;
 use lakebed_contract::secret::Secret;
 use serde::{Deserialize, Serialize};
 
+pub use digest::{LakeDigest, RecordDigest, RowSum, TableDigest, digest};
+pub use durability::{Committed, SlotHistory, SlotSample};
 pub use error::JudgeError;
 pub use finding::{Finding, INVARIANTS, Verdict};
 pub(crate) use lakehouse::Lakehouse;
+pub use repetition::Rerun;
+pub use stream::{SequenceNumber, ShardPlaces};
 
 use control::Item;
 use finding::Evidence;
@@ -45,10 +53,10 @@ use objects::Objects;
 use silver::TableJudge;
 use source::Source;
 
-/// Why I7 stays open.
-const NO_SECOND_RUN: &str = "a second run of the stages is needed; the judge only looks";
-/// Why I9 stays open.
-const NO_SLOT_HISTORY: &str = "what the slot acknowledged at each moment was not recorded";
+/// Why I7 stays open without a second run.
+const NO_SECOND_RUN: &str = "no stage ran again; the judge only looks";
+/// Why I9 stays open without a watch.
+const NO_SLOT_HISTORY: &str = "nobody watched what the slot acknowledged";
 /// Why I1, I2 and I6 stay open without a source.
 const NO_SOURCE: &str = "no Postgres to compare with";
 
@@ -93,6 +101,10 @@ pub struct JudgeInput<'a> {
     pub mask_key: &'a Secret<[u8; 32]>,
     /// Its version, as it shows in tokens.
     pub mask_key_version: u32,
+    /// What was seen of the replication slot; `None` when nobody watched.
+    pub slot: Option<&'a SlotHistory>,
+    /// The lake before and after its stages ran again; `None` when they did not.
+    pub rerun: Option<&'a Rerun>,
     /// Where [`RunEvent::Judged`] goes.
     pub events: &'a EventSink,
     /// For durations.
@@ -106,11 +118,14 @@ pub async fn judge(input: JudgeInput<'_>) -> Result<Verdict, JudgeError> {
     input.events.emit(RunEvent::StageStarted { stage: Stage::Judge, detail: detail.clone() });
     let objects = Objects::open(input.endpoints);
     let items = control::items(input.endpoints).await?;
-    let (tables, stores) = tokio::try_join!(judge_tables(&input), judge_stores(&input, &objects, &items))?;
+    let (tables, stores, slot) = tokio::try_join!(
+        judge_tables(&input),
+        judge_stores(&input, &objects, &items),
+        judge_slot(input.endpoints, input.slot)
+    )?;
     let mut invariants: BTreeMap<String, Finding> =
         tables.into_iter().chain(stores).map(|(name, evidence)| (name.to_owned(), evidence.finding())).collect();
-    invariants.insert("I7".to_owned(), Finding::unchecked(NO_SECOND_RUN));
-    invariants.insert("I9".to_owned(), Finding::unchecked(NO_SLOT_HISTORY));
+    invariants.insert("I9".to_owned(), slot);
     let verdict = Verdict { invariants };
     for (name, finding) in verdict.in_order() {
         input.events.emit(RunEvent::Judged {
@@ -124,19 +139,25 @@ pub async fn judge(input: JudgeInput<'_>) -> Result<Verdict, JudgeError> {
     Ok(verdict)
 }
 
+/// I9 alone: what the slot acknowledged against what the stream held.
+pub async fn judge_slot(endpoints: &Endpoints, history: Option<&SlotHistory>) -> Result<Finding, JudgeError> {
+    let Some(history) = history else { return Ok(Finding::unchecked(NO_SLOT_HISTORY)) };
+    Ok(durability::judge(history, &stream::read(endpoints).await?).finding())
+}
+
 type Judged = Vec<(&'static str, Evidence)>;
 
-/// I1, I2, I3 and I6: what stands in the tables.
+/// I1, I2, I3, I6 and I7: what stands in the tables.
 async fn judge_tables(input: &JudgeInput<'_>) -> Result<Judged, JudgeError> {
     let lakehouse = Lakehouse::open(input.endpoints).await?;
     let history = history::judge(input.lake, &lakehouse).await?;
+    let repeated = match input.rerun {
+        Some(rerun) => repetition::judge(input.lake, &lakehouse, rerun).await?,
+        None => Evidence::gap(NO_SECOND_RUN),
+    };
     let Some(postgres) = input.postgres else {
-        let mut judged = vec![("I3", history)];
-        for name in ["I1", "I2", "I6"] {
-            let mut evidence = Evidence::default();
-            evidence.cannot_check(NO_SOURCE);
-            judged.push((name, evidence));
-        }
+        let mut judged = vec![("I3", history), ("I7", repeated)];
+        judged.extend(["I1", "I2", "I6"].map(|name| (name, Evidence::gap(NO_SOURCE))));
         return Ok(judged);
     };
     let mask = Mask::new(input.mask_key, input.mask_key_version, &input.truth.planted)?;
@@ -155,7 +176,7 @@ async fn judge_tables(input: &JudgeInput<'_>) -> Result<Judged, JudgeError> {
     let ((), models) = tokio::try_join!(contract_tables, gold::judge(input.lake, &second, &lakehouse))?;
     second.close().await?;
     source.close().await?;
-    Ok(vec![("I1", live), ("I2", deleted), ("I3", history), ("I6", models)])
+    Ok(vec![("I1", live), ("I2", deleted), ("I3", history), ("I6", models), ("I7", repeated)])
 }
 
 /// I4, I5, I8 and I10: what lies in the stores.

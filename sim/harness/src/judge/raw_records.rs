@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use lakebed_contract::layout;
 use lakebed_contract::table::{ColumnType, TableContract};
+use lakebed_contract::{Lsn, layout};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -131,6 +131,39 @@ fn read_json(bytes: &[u8], keys: Option<&[(String, ColumnType)]>) -> Result<RawC
         }
     });
     Ok(content)
+}
+
+/// What a record of the stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// A captured change.
+    Change {
+        /// Commit of its transaction.
+        commit_lsn: Lsn,
+        /// Its number in the transaction.
+        ordinal: u64,
+    },
+    /// A row of a load, or a control record.
+    Other,
+    /// No envelope, or a change without a position.
+    Unreadable,
+}
+
+/// Reads the metadata of one envelope; the row is skipped.
+pub(super) fn frame(envelope: &[u8]) -> Frame {
+    #[derive(Deserialize)]
+    struct Framed {
+        metadata: Metadata,
+    }
+    let Ok(Framed { metadata }) = serde_json::from_slice::<Framed>(envelope) else { return Frame::Unreadable };
+    if metadata.record_type != "data" || metadata.schema_name.is_empty() || metadata.operation == "load" {
+        return Frame::Other;
+    }
+    let place = metadata.stream_position.as_deref().and_then(commit_and_ordinal);
+    place.map_or(Frame::Unreadable, |(commit_lsn, ordinal)| Frame::Change {
+        commit_lsn: Lsn(commit_lsn.cast_unsigned()),
+        ordinal: ordinal.cast_unsigned(),
+    })
 }
 
 fn identity_of(record: &Record, keys: &[(String, ColumnType)]) -> Option<u64> {

@@ -1,7 +1,8 @@
-//! The stretch from a raw object to bronze, through the real AWS SDK against the embedded stores.
+//! The harness from outside, through the real AWS SDK against the embedded stores.
 //!
-//! Every test has stores of its own: free port, temporary folder, virtual clock. Nothing sleeps in real time or
-//! needs Postgres. What the engine makes of single values is tested beside it, in `lakebed-ingest`.
+//! From a raw object to bronze every test has stores of its own: free port, temporary folder, virtual clock; nothing there needs
+//! Postgres. The judge's tests run the whole path once on a small source. What the engine makes of single values is tested beside
+//! it, in `lakebed-ingest`.
 
 mod support;
 
@@ -10,4 +11,6 @@ mod control_table;
 mod bronze_handlers;
 mod gzip_cases;
 
+mod breaks;
 mod scenario_report;
+mod slot_watch;
