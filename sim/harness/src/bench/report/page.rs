@@ -59,6 +59,9 @@ fn machine(record: &Record) -> String {
     format!("{}\n", markdown(&["what", "value"], &rows))
 }
 
+/// Turns a contender's samples into cells.
+type ToRow = fn(&Benchmark, &ContenderResult, &[Sample]) -> Vec<String>;
+
 fn section(benchmark: &Benchmark, plots: &str) -> String {
     let mut text = format!("## {}\n\n**{}** {}\n\n", benchmark.name, benchmark.question, benchmark.note.trim());
     let amount = match (benchmark.scale, benchmark.operations) {
@@ -76,8 +79,7 @@ fn section(benchmark: &Benchmark, plots: &str) -> String {
     ));
     let measured: Vec<_> = benchmark.contenders.iter().filter_map(|c| Some((c, samples_of(c)?))).collect();
     if !measured.is_empty() {
-        let (header, row): (&[&str], fn(&Benchmark, &ContenderResult, &[Sample]) -> Vec<String>) = match benchmark.work
-        {
+        let (header, row): (&[&str], ToRow) = match benchmark.work {
             Work::CsvToParquet => (&CONVERT_HEADER, convert_row),
             Work::Store => (&STORE_HEADER, store_row),
             Work::Demo => (&DEMO_HEADER, demo_row),
