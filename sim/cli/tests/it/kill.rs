@@ -59,4 +59,5 @@ async fn a_demo_killed_at_ten_moments_ends_with_pass() {
     let summary: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(summary["verdict"], "pass", "after {killed} kills: {summary}");
     assert!(killed > 0, "the demo ended before it could be killed once");
+    eprintln!("killed {killed} times");
 }

@@ -8,5 +8,6 @@ mod kill;
 mod oracle;
 mod proof;
 mod run;
+mod scenarios;
 mod stores;
 mod tidy;

@@ -119,6 +119,34 @@ mod tests {
         assert!(find(ALL).expect("all").len() >= 12);
     }
 
+    /// The text between two marks of the page that tells the keys.
+    fn section(name: &str) -> String {
+        let page = include_str!("../../../../scenarios/README.md");
+        let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
+        let from = page.find(&start).expect("its mark") + start.len();
+        page[from..from + page[from..].find(&end).expect("its end")].to_owned()
+    }
+
+    #[test]
+    fn the_page_tells_every_scenario_case_and_fault() {
+        let mut scenarios = "| scenario | asks |\n| --- | --- |\n".to_owned();
+        for shipped in SHIPPED {
+            let scenario = Found::shipped(shipped).expect("valid").scenario;
+            scenarios.push_str(&format!("| [{}]({}) | {} |\n", scenario.name, shipped.0, scenario.question));
+        }
+        assert_eq!(section("scenarios"), scenarios);
+        let cases: Vec<_> = lakebed_source::case_names().iter().map(|case| format!("`{case}`")).collect();
+        assert_eq!(section("cases"), format!("Cases: {}.\n", cases.join(", ")));
+        let mut faults =
+            "| `stage` | `operation` | `kind` | one occurrence is |\n| --- | --- | --- | --- |\n".to_owned();
+        for point in lakebed_contract::fault::POINTS {
+            let kinds: Vec<_> = point.kinds.iter().map(|kind| format!("`{kind}`")).collect();
+            let (stage, operation) = (point.stage, point.operation);
+            faults.push_str(&format!("| `{stage}` | `{operation}` | {} | {} |\n", kinds.join(", "), point.about));
+        }
+        assert_eq!(section("faults"), faults);
+    }
+
     #[test]
     fn scenarios_are_found_by_name_number_and_file() {
         for argument in ["0009-key-update", "0009", "key-update", "../../scenarios/0009-key-update.toml"] {
