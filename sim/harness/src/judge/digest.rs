@@ -33,7 +33,7 @@ const PLAIN_PREFIXES: [&str; 2] = ["bronze/", "quarantine/"];
 pub struct RowSum([u64; 2]);
 
 impl RowSum {
-    fn add(&mut self, row: u64) {
+    pub(super) fn add(&mut self, row: u64) {
         self.0[0] = self.0[0].wrapping_add(mix(1, row));
         self.0[1] = self.0[1].wrapping_add(mix(2, row));
     }

@@ -5,6 +5,7 @@
 //! What it cannot check is `Unchecked`, with the reason. Values, other than bigint keys, never reach a finding or an error.
 
 mod bronze;
+mod bronze_digest;
 mod cell;
 mod clear_text;
 mod conservation;
@@ -38,6 +39,7 @@ use lakebed_contract::layout;
 use lakebed_contract::secret::Secret;
 use serde::{Deserialize, Serialize};
 
+pub use bronze_digest::bronze_content;
 pub use digest::{LakeDigest, RecordDigest, RowSum, TableDigest, digest};
 pub use durability::{Committed, SlotHistory, SlotSample};
 pub use error::JudgeError;

@@ -158,6 +158,11 @@ pub enum StepKind {
 }
 
 impl StepKind {
+    /// Whether it makes the lake wrong. After the last phase, damage is done right before the judge looks.
+    pub fn damages(self) -> bool {
+        matches!(self, Self::CorruptSilver | Self::LeakEmail)
+    }
+
     /// The word in a scenario file.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use lakebed_contract::fault::Strikes;
 use lakebed_contract::{Clock, EventSink, RunEvent, Stage, layout};
 
-use super::damage as digest;
 use super::definition::{Scenario, Step, StepKind};
+use super::digests;
 use super::expectations::{Facts, compare};
 use super::outcome::{FaultTally, ScenarioOutcome, ScenarioResult, StepTiming};
 use crate::demo::{self, DemoOptions};
@@ -127,9 +127,10 @@ impl Player<'_> {
             self.timed("catch up", course.catch_up(&mut run)).await?;
         }
         let done = progress.as_ref().map_or(0, Progress::phases_done);
+        let damages = |step: &&Step| step.after == phases[phases.len() - 1].name && step.kind.damages();
         for (at, phase) in phases.iter().enumerate().skip(resume_at(&phases, done, life)) {
             self.timed(&phase.name, course.phase(&mut run, phase, life)).await?;
-            for step in scenario.steps.iter().filter(|step| step.after == phase.name) {
+            for step in scenario.steps.iter().filter(|step| step.after == phase.name && !damages(step)) {
                 if step.kind == StepKind::Restart {
                     let restarted = async {
                         run.stop().await?;
@@ -144,11 +145,18 @@ impl Player<'_> {
             progress.as_mut().map_or(Ok(()), |progress| progress.phases_over(at + 1))?;
         }
         course.rest(&mut run, &tally).await?;
+        course.raw = quiesce::look(&run.flow).await?;
+        tally.begin_proof();
+        self.timed("every stage again", run.run_again()).await?;
+        let before = run.rerun.as_ref().map(|rerun| rerun.before.clone()).unwrap_or_default();
+        let digests = self.timed("digest", digests::layers(&run, &before)).await?;
+        // Last, because a stage that runs again would repair some of it.
+        for step in scenario.steps.iter().filter(damages) {
+            self.timed(step.kind.as_str(), act(step, &run)).await?;
+        }
         let verdict = self.timed("judge", run.judge()).await?;
         tally.set_rows(Stage::Silver, run.table_rows(layout::SILVER).await?);
         tally.set_rows(Stage::Gold, run.table_rows(layout::GOLD).await?);
-        let digests = self.timed("digest", digest::layers(&run.flow.parts)).await?;
-        course.raw = quiesce::look(&run.flow).await?;
         let rows = tally.rows();
         progress.as_mut().map_or(Ok(()), Progress::finish)?;
         run.end().await?;

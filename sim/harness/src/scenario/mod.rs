@@ -9,7 +9,7 @@ pub mod definition;
 pub mod shelf;
 pub mod workload;
 
-mod damage;
+mod digests;
 pub mod engine;
 mod expectations;
 pub mod lives;
