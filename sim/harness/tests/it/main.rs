@@ -12,5 +12,6 @@ mod bronze_handlers;
 mod gzip_cases;
 
 mod breaks;
+mod reports;
 mod scenario_report;
 mod slot_watch;
