@@ -3,6 +3,7 @@
 use super::super::definition::Work;
 use super::super::record::{Benchmark, ContenderResult, MicroResult, Outcome, Record, Sample};
 use super::figures::{Spread, markdown, mebibytes, number};
+use super::summary::cpu_us_per_call;
 
 /// The page of one run, in its own folder.
 pub(super) fn of_record(record: &Record) -> String {
@@ -69,8 +70,9 @@ fn section(benchmark: &Benchmark, plots: &str) -> String {
         (None, Some(operations)) => format!("{operations} operations a round, seed {}", benchmark.seed),
         (None, None) => format!("seed {}", benchmark.seed),
     };
-    let input =
-        benchmark.input.iter().map(|(name, value)| format!(", {name} {}", number(*value as f64))).collect::<String>();
+    // What is also an answer is shown there.
+    let input = benchmark.input.iter().filter(|(name, _)| !benchmark.expect.contains_key(*name));
+    let input = input.map(|(name, value)| format!(", input {name} {}", number(*value as f64))).collect::<String>();
     let answer: Vec<_> = benchmark.expect.iter().map(|(name, value)| format!("{name} = {value}")).collect();
     text.push_str(&format!(
         "Run: {amount}{input}; {} warm-up. Right answer: {}.\n\n",
@@ -150,11 +152,6 @@ const STORE_HEADER: [&str; 9] = [
 ];
 
 fn store_row(_: &Benchmark, contender: &ContenderResult, samples: &[Sample]) -> Vec<String> {
-    // Calls of one round: its rate times its time.
-    let cpu_per_call: Option<Vec<f64>> = samples
-        .iter()
-        .map(|sample| Some(sample.cpu_ms? * 1e3 / (sample.figures.get("calls_per_s")? * sample.wall_ms / 1e3)))
-        .collect();
     vec![
         contender.name.clone(),
         contender.version.clone(),
@@ -162,7 +159,7 @@ fn store_row(_: &Benchmark, contender: &ContenderResult, samples: &[Sample]) -> 
         shown(Spread::of_figure(samples, "calls_per_s")),
         shown(Spread::of_figure(samples, "p50_us")),
         Spread::of_figure(samples, "p99_us").map_or_else(unknown, |spread| number(spread.median)),
-        cpu_per_call.and_then(Spread::of).map_or_else(unknown, |spread| number(spread.median)),
+        cpu_us_per_call(samples).map_or_else(unknown, |spread| number(spread.median)),
         Spread::of_memory(samples).map_or_else(unknown, |spread| mebibytes(spread.high)),
         contender.remark.clone(),
     ]

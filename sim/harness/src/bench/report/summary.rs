@@ -1,42 +1,57 @@
-//! The short table of the repository's README: one line per contender, the newest run only.
+//! The short table of the repository's README: one line per benchmark, ours beside the others, the newest run only.
 
 use super::super::definition::Work;
-use super::super::record::{Outcome, Record};
+use super::super::record::{Benchmark, ContenderResult, Outcome, Record, Role, Sample};
 use super::figures::{Spread, markdown, mebibytes, number};
 
 /// The table with the line that says where it comes from.
 pub(super) fn table(record: &Record) -> String {
-    let mut rows = Vec::new();
-    for benchmark in &record.benchmarks {
-        for contender in &benchmark.contenders {
-            let (time, cpu, memory) = match &contender.outcome {
-                Outcome::Measured { samples } => {
-                    let time = match benchmark.work {
-                        Work::Store => Spread::of_figure(samples, "p50_us")
-                            .map(|spread| format!("{} µs a call", number(spread.median))),
-                        Work::Demo | Work::CsvToParquet => {
-                            Spread::of_wall(samples).map(|spread| format!("{} s", number(spread.median / 1e3)))
-                        }
-                    };
-                    let cpu = Spread::of_cpu(samples).map(|spread| format!("{} s", number(spread.median / 1e3)));
-                    let memory = Spread::of_memory(samples).map(|spread| format!("{} MiB", mebibytes(spread.median)));
-                    (time, cpu, memory)
-                }
-                Outcome::Failed { .. } => (Some("failed".to_owned()), None, None),
-                Outcome::Missing { .. } => (Some("not run".to_owned()), None, None),
-            };
-            let cell = |text: Option<String>| text.unwrap_or_else(|| "–".to_owned());
-            let name = format!("{} {}", contender.name, contender.version);
-            rows.push(vec![benchmark.name.clone(), name.trim().to_owned(), cell(time), cell(cpu), cell(memory)]);
-        }
-    }
+    let of = |benchmark: &Benchmark, is_ours: bool| {
+        let chosen = benchmark.contenders.iter().filter(|contender| (contender.role != Role::Theirs) == is_ours);
+        let cells: Vec<String> = chosen.map(|contender| cell(benchmark.work, contender)).collect();
+        if cells.is_empty() { "–".to_owned() } else { cells.join("<br>") }
+    };
+    let row = |benchmark: &Benchmark| vec![benchmark.name.clone(), of(benchmark, true), of(benchmark, false)];
+    let rows: Vec<_> = record.benchmarks.iter().map(row).collect();
     let folder = record.folder_name();
     format!(
-        "{}\n{} cores, size `{}`, medians; [{folder}](reports/{folder}/README.md), by `make bench-report SIZE={}`. \
-         Only lakebed checks and masks; see [BIAS](reports/BIAS.md).\n",
-        markdown(&["benchmark", "contender", "time", "CPU", "peak memory"], &rows),
+        "{}\n{} cores, size `{}`, medians: time (CPU, peak memory; for a store its server's CPU per call); \
+         [{folder}](reports/{folder}/README.md), by\n`make bench-report SIZE={}`. Only lakebed checks and masks; see \
+         [BIAS](reports/BIAS.md).\n",
+        markdown(&["benchmark", "lakebed", "others"], &rows),
         record.machine.cores,
         record.size,
         record.size,
     )
+}
+
+fn cell(work: Work, contender: &ContenderResult) -> String {
+    let name = format!("{} {}", contender.name, contender.version);
+    let name = name.trim();
+    match &contender.outcome {
+        Outcome::Measured { samples } => {
+            let (time, cpu) = match work {
+                Work::Store => (
+                    Spread::of_figure(samples, "p50_us").map(|spread| format!("{} µs a call", number(spread.median))),
+                    cpu_us_per_call(samples).map(|spread| format!("{} µs", number(spread.median))),
+                ),
+                Work::Demo | Work::CsvToParquet => (
+                    Spread::of_wall(samples).map(|spread| format!("{} s", number(spread.median / 1e3))),
+                    Spread::of_cpu(samples).map(|spread| format!("{} s", number(spread.median / 1e3))),
+                ),
+            };
+            let memory = Spread::of_memory(samples).map(|spread| format!("{} MiB", mebibytes(spread.median)));
+            let shown = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
+            format!("{name} {} ({}, {})", shown(time), shown(cpu), shown(memory))
+        }
+        Outcome::Failed { .. } => format!("{name} failed"),
+        Outcome::Missing { .. } => format!("{name} not run"),
+    }
+}
+
+/// CPU time of a store's server per call; `None` where the system does not tell.
+pub(super) fn cpu_us_per_call(samples: &[Sample]) -> Option<Spread> {
+    // Calls of one round: its rate times its time.
+    let of = |sample: &Sample| Some(sample.cpu_ms? * 1e6 / (sample.figures.get("calls_per_s")? * sample.wall_ms));
+    Spread::of(samples.iter().map(of).collect::<Option<Vec<f64>>>()?)
 }
