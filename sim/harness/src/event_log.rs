@@ -222,7 +222,7 @@ mod tests {
             sink.log(format!("number {number}"));
         }
         writer.close();
-        assert_eq!(messages(&folder.path().join(EVENT_LOG_BEFORE)), ["number 3"]);
+        assert_eq!(messages(&folder.path().join(EVENT_LOG_BEFORE)), ["number 2", "number 3"], "two lines fit");
         assert_eq!(messages(&folder.path().join(EVENT_LOG)), ["number 4"]);
     }
 
