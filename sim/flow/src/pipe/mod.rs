@@ -176,12 +176,13 @@ mod tests {
         let image: HashMap<String, AttributeValue> = record
             .to_values()
             .into_iter()
-            .filter_map(|(name, value)| match value {
-                ControlValue::Text(text) => Some((name.to_owned(), AttributeValue::S(text))),
-                ControlValue::Number(number) => Some((name.to_owned(), AttributeValue::N(number.to_string()))),
-                ControlValue::List(texts) => {
-                    Some((name.to_owned(), AttributeValue::L(texts.into_iter().map(AttributeValue::S).collect())))
-                }
+            .map(|(name, value)| {
+                let value = match value {
+                    ControlValue::Text(text) => AttributeValue::S(text),
+                    ControlValue::Number(number) => AttributeValue::N(number.to_string()),
+                    ControlValue::List(texts) => AttributeValue::L(texts.into_iter().map(AttributeValue::S).collect()),
+                };
+                (name.to_owned(), value)
             })
             .collect();
         assert_eq!(record_of(&image), Some(record));
