@@ -4,6 +4,8 @@
 
 mod bench;
 mod command_line;
+mod docker;
+mod external;
 mod kill;
 mod oracle;
 mod proof;
