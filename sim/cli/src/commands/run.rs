@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 
 use lakebed_contract::Clock;
 use lakebed_harness::demo::DemoOptions;
+use lakebed_harness::scenario::definition::BackendName;
 use lakebed_harness::scenario::outcome::{ScenarioOutcome, ScenarioResult};
 use lakebed_harness::scenario::run::{JOBS_MAX, RunOptions, run_all};
 use lakebed_harness::scenario::shelf::{self, Found, SCENARIOS_MAX};
@@ -77,6 +78,14 @@ fn find(arguments: &[String]) -> anyhow::Result<Vec<Found>> {
     let mut found = Vec::new();
     for argument in arguments {
         found.extend(shelf::find(argument)?);
+    }
+    if let Some(elsewhere) = found.iter().find(|found| found.scenario.backend != BackendName::Embedded) {
+        let message = format!(
+            "failed to run {}: scenarios on backend `{}` are not implemented yet",
+            elsewhere.file,
+            format!("{:?}", elsewhere.scenario.backend).to_lowercase()
+        );
+        return Err(InputError::because(message, "leave `backend` out; `lakebed demo --backend …` takes all three"));
     }
     if found.len() > SCENARIOS_MAX {
         let message = format!("failed to run {} scenarios: at most {SCENARIOS_MAX} in one command", found.len());
