@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "a skipped test must say so")]
 
 mod bench;
+mod ci_action;
 mod command_line;
 mod docker;
 mod external;
