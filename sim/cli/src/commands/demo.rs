@@ -1,5 +1,7 @@
 //! `lakebed demo`.
 
+use std::path::Path;
+
 use lakebed_contract::{Clock, Seed};
 use lakebed_harness::demo::{DemoOptions, DemoOutcome};
 use lakebed_harness::run_dir::RunDir;
@@ -27,7 +29,7 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyho
     if arguments.json {
         printer::data(&format!("{json}\n"))?
     } else {
-        printer::data(&render(&summary))?
+        printer::data(&render(&summary, arguments.source.lake.as_deref()))?
     }
     Ok(if summary.verdict == "pass" { End::Done } else { End::Failed })
 }
@@ -51,8 +53,9 @@ pub(super) fn options(source: &SourceArguments, environment: &Environment, kept:
     })
 }
 
-fn render(summary: &RunSummary) -> String {
+fn render(summary: &RunSummary, lake: Option<&Path>) -> String {
     let mut text = String::new();
+    let lake = lake.map(|folder| format!(" --lake {}", folder.display())).unwrap_or_default();
     let stages = ["source", "dms", "batch", "firehose", "bronze", "silver", "gold", "judge"];
     let rows: Vec<Vec<String>> = stages
         .iter()
@@ -67,15 +70,11 @@ fn render(summary: &RunSummary) -> String {
         })
         .collect();
     text.push_str(&table(&["stage".into(), "rows".into(), "seconds".into()], &rows));
-    if !summary.top_beers.is_empty() {
-        let header = ["top beers".into(), "style".into(), "reviews".into(), "rating".into()];
-        let beers: Vec<Vec<String>> = summary
-            .top_beers
-            .iter()
-            .map(|b| vec![b.beer_name.clone(), b.beer_style.clone(), b.total_reviews.clone(), b.avg_rating.clone()])
-            .collect();
+    if let Some(showcase) = summary.showcase.as_ref().filter(|showcase| !showcase.rows.is_empty()) {
+        let text_of = |cell: &Option<String>| cell.clone().unwrap_or_default();
+        let rows: Vec<Vec<String>> = showcase.rows.iter().map(|row| row.iter().map(text_of).collect()).collect();
         text.push('\n');
-        text.push_str(&table(&header, &beers));
+        text.push_str(&table(&showcase.columns, &rows));
     }
     let words: Vec<_> =
         summary.invariants.iter().map(|(name, outcome)| (invariant_number(name), name, outcome)).collect();
@@ -95,12 +94,22 @@ fn render(summary: &RunSummary) -> String {
     ));
     match &summary.lake {
         Some(folder) => text.push_str(&format!(
-            "lake        {folder}\n            lakebed query --state-dir {folder} \"SELECT * FROM gold.top_styles_by_popularity LIMIT 5\"\n"
+            "lake        {folder}\n            lakebed query{lake} --state-dir {folder} \"SELECT * FROM {} LIMIT 5\"\n",
+            some_table(summary)
         )),
         None => text.push_str("lake        removed; keep it with --keep DIR\n"),
     }
-    text.push_str(&format!("repeat      lakebed demo --scale {} --seed {}\n", summary.scale, summary.seed));
+    text.push_str(&format!("repeat      lakebed demo{lake} --scale {} --seed {}\n", summary.scale, summary.seed));
     text
+}
+
+/// A table of the run to look at: gold if there is one.
+fn some_table(summary: &RunSummary) -> String {
+    let first = |layer: &str| {
+        let tables = summary.rows.get(layer)?;
+        Some(format!("{layer}.{}", tables.iter().find(|(_, rows)| **rows > 0)?.0))
+    };
+    first("gold").or_else(|| first("silver")).unwrap_or_else(|| "silver".to_owned())
 }
 
 fn invariant_number(name: &str) -> u32 {

@@ -3,9 +3,11 @@
 #![expect(clippy::print_stderr, reason = "a skipped test must say so")]
 
 mod bench;
+mod ci_action;
 mod command_line;
 mod kill;
 mod oracle;
+mod own_lake;
 mod proof;
 mod run;
 mod scenarios;
