@@ -10,15 +10,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
 
+/// The public endpoint of an AWS service in a region, e.g. of `kinesis`.
+pub fn aws_endpoint_url(service: &str, region: &str) -> String {
+    let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+    format!("https://{service}.{region}.{suffix}")
+}
+
 /// Endpoint URLs and credentials. Serialised only to hand it to a worker process over a pipe (see [`EndpointsWire`]).
 #[derive(Clone, Debug)]
 pub struct Endpoints {
     /// AWS region name; `us-east-1` for the embedded stores.
     pub region: String,
-    /// S3 endpoint, path style.
+    /// S3 endpoint.
     pub s3_url: String,
-    /// DynamoDB and DynamoDB Streams endpoint.
+    /// Whether the bucket goes into the path rather than the host name. AWS wants the host name; everybody else the path.
+    pub s3_path_style: bool,
+    /// DynamoDB endpoint.
     pub dynamodb_url: String,
+    /// DynamoDB Streams endpoint; emulators answer both at one address.
+    pub dynamodb_streams_url: String,
     /// Kinesis Data Streams endpoint.
     pub kinesis_url: String,
     /// Base URL of the Iceberg REST catalog, without `/v1`.
@@ -27,6 +37,8 @@ pub struct Endpoints {
     pub access_key_id: String,
     /// Secret access key.
     pub secret_access_key: Secret<String>,
+    /// Session token of temporary credentials.
+    pub session_token: Option<Secret<String>>,
 }
 
 impl Endpoints {
@@ -36,18 +48,22 @@ impl Endpoints {
         Self {
             region: "us-east-1".to_owned(),
             s3_url: url.clone(),
+            s3_path_style: true,
             dynamodb_url: url.clone(),
+            dynamodb_streams_url: url.clone(),
             kinesis_url: url.clone(),
             catalog_url: format!("{url}/iceberg"),
             access_key_id: "lakebed".to_owned(),
             secret_access_key: Secret::new("lakebed-secret".to_owned()),
+            session_token: None,
         }
     }
 
-    /// SDK configuration for one service endpoint. S3 clients must also set `force_path_style(true)`.
+    /// SDK configuration for one service endpoint. S3 clients must also set `force_path_style(self.s3_path_style)`.
     pub fn sdk_config(&self, endpoint_url: &str) -> SdkConfig {
-        let credentials =
-            Credentials::new(&self.access_key_id, self.secret_access_key.expose(), None, None, "lakebed-endpoints");
+        let (key, secret) = (&self.access_key_id, self.secret_access_key.expose());
+        let token = self.session_token.as_ref().map(|token| token.expose().clone());
+        let credentials = Credentials::new(key, secret, token, None, "lakebed-endpoints");
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(self.region.clone()))
@@ -61,11 +77,14 @@ impl Endpoints {
         EndpointsWire {
             region: self.region.clone(),
             s3_url: self.s3_url.clone(),
+            s3_path_style: self.s3_path_style,
             dynamodb_url: self.dynamodb_url.clone(),
+            dynamodb_streams_url: self.dynamodb_streams_url.clone(),
             kinesis_url: self.kinesis_url.clone(),
             catalog_url: self.catalog_url.clone(),
             access_key_id: self.access_key_id.clone(),
             secret_access_key: self.secret_access_key.expose().clone(),
+            session_token: self.session_token.as_ref().map(|token| token.expose().clone()),
         }
     }
 }
@@ -76,11 +95,14 @@ impl Endpoints {
 pub struct EndpointsWire {
     region: String,
     s3_url: String,
+    s3_path_style: bool,
     dynamodb_url: String,
+    dynamodb_streams_url: String,
     kinesis_url: String,
     catalog_url: String,
     access_key_id: String,
     secret_access_key: String,
+    session_token: Option<String>,
 }
 
 impl From<EndpointsWire> for Endpoints {
@@ -88,11 +110,14 @@ impl From<EndpointsWire> for Endpoints {
         Self {
             region: wire.region,
             s3_url: wire.s3_url,
+            s3_path_style: wire.s3_path_style,
             dynamodb_url: wire.dynamodb_url,
+            dynamodb_streams_url: wire.dynamodb_streams_url,
             kinesis_url: wire.kinesis_url,
             catalog_url: wire.catalog_url,
             access_key_id: wire.access_key_id,
             secret_access_key: Secret::new(wire.secret_access_key),
+            session_token: wire.session_token.map(Secret::new),
         }
     }
 }
@@ -117,7 +142,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_does_not_show_the_secret_key() {
-        assert!(!format!("{:?}", Endpoints::embedded(4566)).contains("lakebed-secret"));
+    fn debug_shows_neither_the_secret_key_nor_the_session_token() {
+        let mut endpoints = Endpoints::embedded(4566);
+        endpoints.session_token = Some(Secret::new("lakebed-token".to_owned()));
+        let shown = format!("{endpoints:?}");
+        assert!(!shown.contains("lakebed-secret") && !shown.contains("lakebed-token"), "{shown}");
+    }
+
+    #[test]
+    fn a_worker_gets_everything() {
+        let mut endpoints = Endpoints::embedded(4566);
+        endpoints.dynamodb_streams_url = "http://127.0.0.1:9".to_owned();
+        endpoints.s3_path_style = false;
+        endpoints.session_token = Some(Secret::new("token".to_owned()));
+        let text = serde_json::to_string(&endpoints.to_wire()).expect("strings");
+        let received = Endpoints::from(serde_json::from_str::<EndpointsWire>(&text).expect("the same"));
+        assert_eq!(format!("{received:?}"), format!("{endpoints:?}"));
+        assert_eq!(received.session_token.expect("kept").expose(), "token");
+    }
+
+    #[test]
+    fn china_has_a_domain_of_its_own() {
+        assert_eq!(aws_endpoint_url("kinesis", "sa-east-1"), "https://kinesis.sa-east-1.amazonaws.com");
+        assert_eq!(aws_endpoint_url("s3", "cn-north-1"), "https://s3.cn-north-1.amazonaws.com.cn");
     }
 }

@@ -56,7 +56,8 @@ pub(crate) struct Refusal(pub(crate) String);
 impl Worker {
     pub(crate) fn new(context: std::sync::Arc<IngestContext>) -> Self {
         let sdk_config = context.endpoints.sdk_config(&context.endpoints.s3_url);
-        let s3 = aws_sdk_s3::config::Builder::from(&sdk_config).force_path_style(true).build();
+        let s3 = aws_sdk_s3::config::Builder::from(&sdk_config);
+        let s3 = s3.force_path_style(context.endpoints.s3_path_style).build();
         Self {
             control: ControlTable::new(&context.endpoints, context.clock.clone()),
             s3: aws_sdk_s3::Client::from_conf(s3),

@@ -75,6 +75,12 @@ pub enum CloudError {
         /// The grace period.
         seconds: u64,
     },
+    /// The same for a catalog that serves alone.
+    #[error("failed to finish the catalog's requests within {seconds} s")]
+    CatalogShutdownTimedOut {
+        /// The grace period.
+        seconds: u64,
+    },
 }
 
 impl CloudError {

@@ -5,6 +5,7 @@
 //! `<state_dir>/s3/<bucket>/<key>`; what is not implemented is refused with the error shape of its protocol.
 //! Does not check signatures: every credential is accepted, and the port is bound to the loopback interface only.
 
+mod catalog_server;
 mod error;
 mod routing;
 mod server;
@@ -14,5 +15,6 @@ pub mod dynamodb;
 pub mod kinesis;
 pub mod s3;
 
+pub use catalog_server::{CatalogServer, CatalogServerConfig};
 pub use error::CloudError;
 pub use server::{Cloud, CloudConfig, SHUTDOWN_GRACE};

@@ -29,7 +29,7 @@ const AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const AMZ_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 /// First path segment of the catalog; S3 never sees it.
-const CATALOG_PATH_SEGMENT: &str = "iceberg";
+pub(crate) const CATALOG_PATH_SEGMENT: &str = "iceberg";
 const HEALTH_PATH: &str = "/_lakebed/health";
 
 /// The stores behind the port.

@@ -132,7 +132,7 @@ impl Drop for Cloud {
 }
 
 /// One process per state directory: the metadata files and logs have a single writer.
-fn lock_state(state_dir: &Path) -> Result<File, CloudError> {
+pub(crate) fn lock_state(state_dir: &Path) -> Result<File, CloudError> {
     let path = state_dir.join(".lock");
     let file = File::create(&path).map_err(CloudError::state("create", &path))?;
     match file.try_lock() {
@@ -142,7 +142,7 @@ fn lock_state(state_dir: &Path) -> Result<File, CloudError> {
     }
 }
 
-async fn listen(port: u16) -> Result<TcpListener, CloudError> {
+pub(crate) async fn listen(port: u16) -> Result<TcpListener, CloudError> {
     TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => CloudError::PortTaken { port },
         _ => CloudError::Listen { port, source },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{firehose, lambda, notifications, pipe, step_functions};
+use crate::{firehose, lambda, notifications, pipe, raw_poll, step_functions};
 
 /// Name and value of every bound on a queue, retry or buffer here (DMS tells its own).
 pub fn bounds() -> BTreeMap<String, u64> {
@@ -24,6 +24,8 @@ pub fn bounds() -> BTreeMap<String, u64> {
         ("notifications.concurrent_max", notifications::NOTIFICATIONS_CONCURRENT_MAX as u64),
         ("notifications.disturbed_queue_max", notifications::DISTURBED_QUEUE_MAX as u64),
         ("notifications.attempts_max", u64::from(notifications::NOTIFICATION_ATTEMPTS_MAX)),
+        ("raw_poll.documents_waiting_max", raw_poll::DOCUMENTS_WAITING_MAX as u64),
+        ("raw_poll.objects_remembered_max", raw_poll::OBJECTS_REMEMBERED_MAX as u64),
         ("pipe.idle_attempts_max", u64::from(pipe::PIPE_IDLE_ATTEMPTS_MAX)),
     ];
     bounds.into_iter().map(|(name, bound)| (name.to_owned(), bound)).collect()

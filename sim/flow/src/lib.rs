@@ -14,12 +14,14 @@ pub mod gauge;
 pub mod lambda;
 pub mod notifications;
 pub mod pipe;
+pub mod raw_poll;
 pub mod scheduler;
 pub mod step_functions;
 pub mod sweeper;
 
 mod backoff;
 mod bounds;
+mod raw_event;
 
 pub use bounds::bounds;
 pub use error::FlowError;
@@ -28,6 +30,7 @@ pub use gauge::Gauge;
 pub use lambda::{Lambda, LambdaSettings};
 pub use notifications::{NotificationHandle, disturb, start_notifications};
 pub use pipe::{Pipe, PipeConfig, PipeHandle};
+pub use raw_poll::{RawPollConfig, RawPollHandle, start_raw_polling};
 pub use scheduler::{Scheduler, SchedulerConfig, SchedulerHandle};
 pub use step_functions::{EcsConfig, ExecutionFailed, StepFunctions, StepFunctionsConfig, StepFunctionsError};
 pub use sweeper::{SweepConfig, SweepReport, repeat_raw_events, sweep_raw};

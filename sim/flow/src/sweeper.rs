@@ -6,10 +6,8 @@
 
 use lakebed_contract::handler::PROCESSING_CONTROLLER;
 use lakebed_contract::layout::{self, CONTROL_TABLE, RAW_PREFIX, STAGE_BUCKET};
-use lakebed_contract::{Clock, Endpoints, EventSink, HandlerRegistry, Seed, Timestamp};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use lakebed_contract::{Clock, Endpoints, EventSink, HandlerRegistry, Seed};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_s3::types::Object;
@@ -17,13 +15,12 @@ use aws_sdk_s3::types::Object;
 use crate::error::FlowError;
 use crate::lambda::{Lambda, LambdaSettings};
 use crate::notifications::invoke_controller;
-
-/// What an S3 event leaves unencoded in a key. `/` is among it; `=` is not.
-const KEY_KEPT: &AsciiSet =
-    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'*').remove(b'/').remove(b' ');
+use crate::raw_event;
 
 /// Objects of one listing page.
 pub const SWEEP_PAGE_OBJECTS_MAX: i32 = 1_000;
+/// Who found the object, in the event.
+const FOUND_BY: &str = "lakebed-sweeper";
 
 /// What a sweep needs.
 #[derive(Clone, Debug)]
@@ -63,7 +60,7 @@ pub async fn repeat_raw_events(config: &SweepConfig) -> Result<SweepReport, Flow
 
 async fn send_events(config: &SweepConfig, only_unknown: bool) -> Result<SweepReport, FlowError> {
     let s3 = aws_sdk_s3::config::Builder::from(&config.endpoints.sdk_config(&config.endpoints.s3_url))
-        .force_path_style(true)
+        .force_path_style(config.endpoints.s3_path_style)
         .build();
     let s3 = aws_sdk_s3::Client::from_conf(s3);
     let dynamodb = aws_sdk_dynamodb::Client::new(&config.endpoints.sdk_config(&config.endpoints.dynamodb_url));
@@ -87,7 +84,7 @@ async fn send_events(config: &SweepConfig, only_unknown: bool) -> Result<SweepRe
                 continue;
             }
             report.sent += 1;
-            let event = event_of(object, &config.endpoints.region, config.clock.now());
+            let event = raw_event::of_listed(object, FOUND_BY, &config.endpoints.region, config.clock.now());
             invoke_controller(&lambda, &config.clock, &event)
                 .await
                 .map_err(|source| FlowError::Handler { function: PROCESSING_CONTROLLER.to_owned(), source })?;
@@ -112,55 +109,4 @@ async fn is_known(dynamodb: &aws_sdk_dynamodb::Client, object: &Object) -> Resul
         .await
         .map_err(|error| FlowError::store("DynamoDB", "GetItem", CONTROL_TABLE, error))?;
     Ok(answer.item().is_some())
-}
-
-fn event_of(object: &Object, region: &str, now: Timestamp) -> Value {
-    let modified = object.last_modified().and_then(|at| i64::try_from(at.as_nanos() / 1_000).ok());
-    event(
-        object.key().unwrap_or_default(),
-        object.e_tag().unwrap_or_default(),
-        object.size().unwrap_or_default(),
-        modified.map_or(now, Timestamp),
-        region,
-    )
-}
-
-fn event(key: &str, etag: &str, size: i64, at: Timestamp, region: &str) -> Value {
-    let encoded = utf8_percent_encode(key, KEY_KEPT).to_string().replace(' ', "+");
-    let time = at.to_datetime().to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-    json!({"Records": [{
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "awsRegion": region,
-        "eventTime": time,
-        "eventName": "ObjectCreated:Put",
-        "userIdentity": {"principalId": "lakebed-sweeper"},
-        "requestParameters": {"sourceIPAddress": "127.0.0.1"},
-        "responseElements": {"x-amz-request-id": "", "x-amz-id-2": ""},
-        "s3": {
-            "s3SchemaVersion": "1.0",
-            "configurationId": "lakebed-sweeper",
-            "bucket": {
-                "name": STAGE_BUCKET,
-                "ownerIdentity": {"principalId": "lakebed"},
-                "arn": format!("arn:aws:s3:::{STAGE_BUCKET}"),
-            },
-            "object": {"key": encoded, "size": size, "eTag": etag.trim_matches('"'), "sequencer": ""},
-        },
-    }]})
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_have_the_shape_of_s3_and_encoded_keys() {
-        let event = event("raw/review/generation=1/a b+c.csv.gz", "\"e\"", 5, Timestamp::from_seconds(0), "us-east-1");
-        let parsed: aws_lambda_events::event::s3::S3Event = serde_json::from_value(event.clone()).expect("an S3 event");
-        let object = &parsed.records[0].s3.object;
-        assert_eq!(object.key.as_deref(), Some("raw/review/generation%3D1/a+b%2Bc.csv.gz"));
-        assert_eq!((object.e_tag.as_deref(), object.size), (Some("e"), Some(5)));
-        assert_eq!(event["Records"][0]["eventTime"], "1970-01-01T00:00:00.000Z");
-    }
 }

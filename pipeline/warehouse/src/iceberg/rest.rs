@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use iceberg::io::{
     FileIO, FileIOBuilder, S3_ACCESS_KEY_ID, S3_DISABLE_CONFIG_LOAD, S3_DISABLE_EC2_METADATA, S3_ENDPOINT,
-    S3_PATH_STYLE_ACCESS, S3_REGION, S3_SECRET_ACCESS_KEY,
+    S3_PATH_STYLE_ACCESS, S3_REGION, S3_SECRET_ACCESS_KEY, S3_SESSION_TOKEN,
 };
 use iceberg::table::Table;
 use iceberg::{Catalog, CatalogBuilder, ErrorKind, TableCreation, TableIdent};
@@ -35,7 +35,7 @@ pub(crate) struct RestStore {
     prefix: OnceCell<Option<String>>,
 }
 
-/// File access with static credentials, path style.
+/// File access with static credentials.
 pub(crate) fn s3_files(endpoints: &Endpoints) -> FileIO {
     FileIOBuilder::new(storage_factory()).with_props(s3_properties(endpoints)).build()
 }
@@ -46,15 +46,17 @@ fn storage_factory() -> Arc<OpenDalStorageFactory> {
 
 fn s3_properties(endpoints: &Endpoints) -> HashMap<String, String> {
     let property = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    HashMap::from([
+    let mut properties = HashMap::from([
         property(S3_ENDPOINT, &endpoints.s3_url),
         property(S3_REGION, &endpoints.region),
         property(S3_ACCESS_KEY_ID, &endpoints.access_key_id),
         property(S3_SECRET_ACCESS_KEY, endpoints.secret_access_key.expose()),
-        property(S3_PATH_STYLE_ACCESS, "true"),
+        property(S3_PATH_STYLE_ACCESS, if endpoints.s3_path_style { "true" } else { "false" }),
         property(S3_DISABLE_EC2_METADATA, "true"),
         property(S3_DISABLE_CONFIG_LOAD, "true"),
-    ])
+    ]);
+    properties.extend(endpoints.session_token.as_ref().map(|token| property(S3_SESSION_TOKEN, token.expose())));
+    properties
 }
 
 impl RestStore {

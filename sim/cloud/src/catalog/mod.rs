@@ -25,7 +25,7 @@ use axum::routing::{get, post};
 use iceberg::MetadataLocation;
 use iceberg::io::{
     FileIO, FileIOBuilder, S3_ACCESS_KEY_ID, S3_DISABLE_CONFIG_LOAD, S3_DISABLE_EC2_METADATA, S3_ENDPOINT,
-    S3_PATH_STYLE_ACCESS, S3_REGION, S3_SECRET_ACCESS_KEY,
+    S3_PATH_STYLE_ACCESS, S3_REGION, S3_SECRET_ACCESS_KEY, S3_SESSION_TOKEN,
 };
 use iceberg::spec::TableMetadata;
 use iceberg_storage_opendal::OpenDalStorageFactory;
@@ -90,15 +90,18 @@ impl Catalog {
             .map_err(|source| CatalogError::CreateDirectory { path: dir.to_owned(), source })?;
         let path = dir.join(FILE_NAME);
         let pointers = Pointers::open(&path).map_err(|source| CatalogError::Open { path, source })?;
-        let files = FileIOBuilder::new(Arc::new(OpenDalStorageFactory::S3 { customized_credential_load: None }))
+        let mut files = FileIOBuilder::new(Arc::new(OpenDalStorageFactory::S3 { customized_credential_load: None }))
             .with_prop(S3_ENDPOINT, &endpoints.s3_url)
             .with_prop(S3_REGION, &endpoints.region)
             .with_prop(S3_ACCESS_KEY_ID, &endpoints.access_key_id)
             .with_prop(S3_SECRET_ACCESS_KEY, endpoints.secret_access_key.expose())
-            .with_prop(S3_PATH_STYLE_ACCESS, "true")
+            .with_prop(S3_PATH_STYLE_ACCESS, endpoints.s3_path_style)
             .with_prop(S3_DISABLE_EC2_METADATA, "true")
-            .with_prop(S3_DISABLE_CONFIG_LOAD, "true")
-            .build();
+            .with_prop(S3_DISABLE_CONFIG_LOAD, "true");
+        if let Some(token) = &endpoints.session_token {
+            files = files.with_prop(S3_SESSION_TOKEN, token.expose());
+        }
+        let files = files.build();
         let mut rng = seed.unique("catalog", &clock).rng("uuid");
         Ok(Self { pointers, files, endpoints, clock, uuids: Mutex::new(Box::new(move || uuid_from(&mut rng))) })
     }

@@ -39,7 +39,7 @@ pub(super) async fn config(State(catalog): State<Arc<Catalog>>) -> Json<Value> {
         "defaults": {
             "s3.endpoint": catalog.endpoints.s3_url,
             "s3.region": catalog.endpoints.region,
-            "s3.path-style-access": "true",
+            "s3.path-style-access": catalog.endpoints.s3_path_style.to_string(),
         },
         "overrides": {},
         "endpoints": ENDPOINTS,

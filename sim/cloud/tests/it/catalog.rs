@@ -16,7 +16,7 @@ use iceberg::transaction::{ApplyTransactionAction, Transaction};
 use iceberg::{Catalog, CatalogBuilder, ErrorKind, NamespaceIdent, TableCreation, TableIdent};
 use iceberg_catalog_rest::{REST_CATALOG_PROP_URI, RestCatalog, RestCatalogBuilder};
 use iceberg_storage_opendal::OpenDalStorageFactory;
-use lakebed_cloud::{Cloud, CloudConfig};
+use lakebed_cloud::{CatalogServer, CatalogServerConfig, Cloud, CloudConfig};
 use lakebed_contract::layout::LAKE_BUCKET;
 use lakebed_contract::{Clock, Endpoints, EventSink, Seed};
 use serde_json::{Value, json};
@@ -34,19 +34,22 @@ async fn start(state_dir: &Path) -> (Cloud, RestCatalog) {
     })
     .await
     .unwrap();
-    let endpoints = Endpoints::embedded(cloud.port());
+    let catalog = client(&Endpoints::embedded(cloud.port())).await;
+    (cloud, catalog)
+}
+
+async fn client(endpoints: &Endpoints) -> RestCatalog {
     // Endpoint, region and path style come from the catalog's configuration; only the keys are ours to bring.
     let properties = HashMap::from([
         (REST_CATALOG_PROP_URI.to_owned(), endpoints.catalog_url.clone()),
         (S3_ACCESS_KEY_ID.to_owned(), endpoints.access_key_id.clone()),
         (S3_SECRET_ACCESS_KEY.to_owned(), endpoints.secret_access_key.expose().clone()),
     ]);
-    let catalog = RestCatalogBuilder::default()
+    RestCatalogBuilder::default()
         .with_storage_factory(Arc::new(OpenDalStorageFactory::S3 { customized_credential_load: None }))
         .load("lakebed", properties)
         .await
-        .unwrap();
-    (cloud, catalog)
+        .unwrap()
 }
 
 fn s3(cloud: &Cloud) -> aws_sdk_s3::Client {
@@ -151,6 +154,35 @@ async fn a_table_is_made_appended_to_and_still_there_after_a_restart() {
     assert_eq!(catalog.load_table(&ident("review")).await.unwrap_err().kind(), ErrorKind::TableNotFound);
     catalog.drop_namespace(&silver()).await.unwrap();
     drop(cloud);
+}
+
+#[tokio::test]
+async fn a_catalog_alone_keeps_its_files_in_another_s3() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cloud, other) = start(&dir.path().join("stores")).await;
+    let config = || CatalogServerConfig {
+        port: 0,
+        state_dir: dir.path().join("catalog"),
+        endpoints: Endpoints::embedded(cloud.port()),
+        clock: Clock::wall(),
+        seed: Seed(7),
+    };
+    let server = CatalogServer::start(config()).await.unwrap();
+    CatalogServer::start(config()).await.expect_err("one process at a time");
+    let at = |url: &str| Endpoints { catalog_url: url.to_owned(), ..Endpoints::embedded(cloud.port()) };
+    let catalog = client(&at(server.url())).await;
+    prepare(&cloud, &catalog).await;
+    let table = create_table(&catalog, "review").await;
+    let key = table.metadata_location().unwrap().strip_prefix("s3://dm-datalake/").unwrap();
+    s3(&cloud).head_object().bucket(LAKE_BUCKET).key(key).send().await.expect("the metadata lies in that S3");
+    assert!(!other.namespace_exists(&silver()).await.unwrap(), "that server's own catalog knows nothing of it");
+    server.shutdown().await.unwrap();
+
+    let server = CatalogServer::start(config()).await.unwrap();
+    let catalog = client(&at(server.url())).await;
+    assert_eq!(catalog.list_tables(&silver()).await.unwrap(), [ident("review")], "kept over a restart");
+    server.shutdown().await.unwrap();
+    cloud.shutdown().await.unwrap();
 }
 
 #[tokio::test]

@@ -119,7 +119,7 @@ impl Firehose {
                 .retry_config(RetryConfig::disabled())
                 .build();
         let s3 = aws_sdk_s3::config::Builder::from(&config.endpoints.sdk_config(&config.endpoints.s3_url))
-            .force_path_style(true)
+            .force_path_style(config.endpoints.s3_path_style)
             .retry_config(RetryConfig::disabled())
             .build();
         let kinesis = aws_sdk_kinesis::Client::from_conf(kinesis);

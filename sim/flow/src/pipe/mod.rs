@@ -44,7 +44,7 @@ pub struct PipeConfig {
     pub machines: Arc<StepFunctions>,
     /// State machine.
     pub machine: String,
-    /// Where DynamoDB answers.
+    /// Where DynamoDB and its streams answer.
     pub endpoints: Endpoints,
     /// Time.
     pub clock: Clock,
@@ -77,10 +77,11 @@ pub struct Pipe;
 impl Pipe {
     /// Begins to read. Must be called inside a Tokio runtime.
     pub fn start(config: PipeConfig) -> PipeHandle {
-        let sdk = config.endpoints.sdk_config(&config.endpoints.dynamodb_url);
+        let sdk = |url: &str| config.endpoints.sdk_config(url);
+        let (tables, streams) = (sdk(&config.endpoints.dynamodb_url), sdk(&config.endpoints.dynamodb_streams_url));
         let retry = RetryConfig::disabled;
-        let dynamodb = aws_sdk_dynamodb::config::Builder::from(&sdk).retry_config(retry()).build();
-        let streams = aws_sdk_dynamodbstreams::config::Builder::from(&sdk).retry_config(retry()).build();
+        let dynamodb = aws_sdk_dynamodb::config::Builder::from(&tables).retry_config(retry()).build();
+        let streams = aws_sdk_dynamodbstreams::config::Builder::from(&streams).retry_config(retry()).build();
         let (counts, watched) = watch::channel(PipeCounts::default());
         let (commands, receiver) = mpsc::channel(COMMANDS_WAITING_MAX);
         let reader = Reader {

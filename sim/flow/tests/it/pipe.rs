@@ -1,10 +1,13 @@
-//! The Pipe, the sweeper and the scheduler against a loopback DynamoDB Streams and S3.
+//! The Pipe, the sweeper, the polling of `raw/` and the scheduler against a loopback DynamoDB Streams and S3.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lakebed_contract::layout;
-use lakebed_flow::{Pipe, PipeConfig, PipeHandle, Scheduler, SchedulerConfig, StepFunctions, SweepConfig, sweep_raw};
+use lakebed_flow::{
+    Pipe, PipeConfig, PipeHandle, RawPollConfig, Scheduler, SchedulerConfig, StepFunctions, SweepConfig,
+    start_raw_polling, sweep_raw,
+};
 use serde_json::{Value, json};
 
 use crate::fakes::{World, drive};
@@ -114,6 +117,25 @@ async fn the_sweeper_sends_what_no_event_brought() {
     let report = sweep_raw(&config).await.expect("sweeps");
     assert_eq!((report.objects, report.sent), (2, 1));
     assert_eq!(*sent.lock().expect("not poisoned"), [json!("raw/beer/lost%3D1.gz")]);
+}
+
+#[tokio::test]
+async fn polling_hands_on_what_lies_there_and_what_comes_once_each() {
+    let (stores, world) = (Stores::start().await, World::new());
+    let put = |key: &str| stores.contents().objects.insert(key.to_owned(), Vec::new());
+    put("raw/beer/0=first.gz");
+    let config =
+        RawPollConfig { endpoints: stores.endpoints.clone(), clock: world.clock.clone(), events: world.sink() };
+    let (polling, mut documents) = start_raw_polling(config);
+    let key = |document: Option<Value>| document.expect("a document")["Records"][0]["s3"]["object"]["key"].clone();
+    assert_eq!(key(drive(&world.clock, documents.recv()).await), "raw/beer/0%3Dfirst.gz");
+    put("raw/beer/after.gz");
+    // Were the first handed on again, it would come first: listings are in key order.
+    put("raw/beer/a.gz");
+    assert_eq!(key(drive(&world.clock, documents.recv()).await), "raw/beer/a.gz");
+    assert_eq!(key(drive(&world.clock, documents.recv()).await), "raw/beer/after.gz");
+    drop(polling);
+    assert!(drive(&world.clock, documents.recv()).await.is_none(), "nobody looks any more");
 }
 
 #[tokio::test]
