@@ -1,5 +1,5 @@
 # Three commands do everything on a fresh machine: `make demo`, `make test`, `make bench-report`. They set up what is missing first.
-.PHONY: demo test bench-report setup lint help
+.PHONY: demo test test-docker bench-report setup lint help
 
 ARGS ?=
 CARGO ?= cargo
@@ -27,6 +27,9 @@ bench-report: setup ## set up the tools to compare with, measure, record under r
 		--noplot --warm-up-time 0.5 --measurement-time 2
 	$(TARGET_DIR)/debug/lakebed bench --size $(SIZE) --label $(LABEL) --tools $(LAKEBED_BENCH_DIR) \
 		--criterion $(LAKEBED_BENCH_DIR)/criterion --record reports
+
+test-docker: setup ## the tests of --backend docker; skipped, loudly, where no Docker engine answers
+	@CARGO="$(CARGO)" .ci/test-docker
 
 lint: setup ## formatting and lints, as CI runs them
 	$(CARGO) fmt --all --check
