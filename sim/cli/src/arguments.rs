@@ -71,9 +71,9 @@ pub(crate) enum Command {
 pub(crate) enum Backend {
     /// Everything in this process and a private Postgres
     Embedded,
-    /// Containers
+    /// Containers of this run: Postgres, LocalStack, MinIO
     Docker,
-    /// Endpoints from the environment
+    /// Wherever the AWS_* variables and DATABASE_URL point
     External,
 }
 
@@ -178,6 +178,9 @@ pub(crate) struct StateArguments {
     /// State directory of a finished run [default: $LAKEBED_STATE_DIR or ./lakebed-state]
     #[arg(long, value_name = "DIR", conflicts_with = "endpoint")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Where its files lie: in the state directory, or with `external` where the AWS_* variables say
+    #[arg(long, value_enum, default_value_t = Backend::Embedded, conflicts_with = "endpoint")]
+    pub(crate) backend: Backend,
     /// Address of a running `lakebed up`, e.g. http://127.0.0.1:4566
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use lakebed_contract::Secret;
+
 /// What the environment says.
 #[derive(Clone, Debug)]
 pub(crate) struct Environment {
@@ -12,6 +14,15 @@ pub(crate) struct Environment {
     pub(crate) search_path: Option<OsString>,
     /// `LAKEBED_MASK_KEY`: 64 hexadecimal digits.
     pub(crate) mask_key_hex: Option<MaskKeyText>,
+    /// `DATABASE_URL`: the source database of `--backend external`. (The `AWS_*` variables are read by the AWS SDK's own
+    /// rules; see `external`.)
+    pub(crate) database_url: Option<Secret<String>>,
+    /// `LAKEBED_POSTGRES_IMAGE`: image of the Docker backend's Postgres.
+    pub(crate) postgres_image: Option<String>,
+    /// `LAKEBED_LOCALSTACK_IMAGE`: image of its DynamoDB and Kinesis.
+    pub(crate) localstack_image: Option<String>,
+    /// `LAKEBED_MINIO_IMAGE`: image of its S3.
+    pub(crate) minio_image: Option<String>,
     /// `LAKEBED_STATE_DIR`: default of `--state-dir`.
     pub(crate) state_dir: PathBuf,
     /// `XDG_CONFIG_HOME`, else `HOME/.config`.
@@ -38,6 +49,10 @@ impl Environment {
             postgres_bin: path("LAKEBED_PG_BIN").map(PathBuf::from),
             search_path: path("PATH"),
             mask_key_hex: text("LAKEBED_MASK_KEY").map(MaskKeyText),
+            database_url: text("DATABASE_URL").map(Secret::new),
+            postgres_image: text("LAKEBED_POSTGRES_IMAGE"),
+            localstack_image: text("LAKEBED_LOCALSTACK_IMAGE"),
+            minio_image: text("LAKEBED_MINIO_IMAGE"),
             state_dir: path("LAKEBED_STATE_DIR").map_or_else(|| PathBuf::from("lakebed-state"), PathBuf::from),
             config_home: path("XDG_CONFIG_HOME")
                 .map(PathBuf::from)

@@ -7,6 +7,7 @@ mod arguments;
 mod commands;
 mod environment;
 mod exit;
+mod external;
 mod mask_key;
 mod printer;
 

@@ -130,6 +130,7 @@ pub async fn run(
         measures: tally.measures(),
         top_beers: run.top_beers().await?,
         lake: options.kept.then(|| run_dir.path().display().to_string()),
+        created: run.backend.created().to_vec(),
     };
     let outcome = DemoOutcome { summary, verdict };
     if let Some(progress) = &mut progress {

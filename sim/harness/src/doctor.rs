@@ -25,6 +25,16 @@ pub fn examine(postgres_bin: Option<PathBuf>, search_path: Option<OsString>) -> 
     vec![postgres(postgres_bin, search_path), duckdb(), temporary_folder(), loopback()]
 }
 
+/// Looks for a Docker engine, which only `--backend docker` needs.
+pub async fn docker_engine() -> Check {
+    let (ok, found) = match crate::backend::docker::engine_version().await {
+        Ok(version) => (true, format!("engine {version} answers")),
+        Err(error) => (false, error.to_string()),
+    };
+    let fix = if ok { "" } else { "start Docker, or set DOCKER_HOST" };
+    Check { name: "Docker (for --backend docker)", ok, required: false, found, fix }
+}
+
 fn postgres(bin: Option<PathBuf>, search_path: Option<OsString>) -> Check {
     let (ok, found) = match lakebed_source::find_postgres(bin.as_deref(), search_path) {
         Ok(installation) => (true, format!("{} in {}", installation.version, installation.bin_dir.display())),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::backend::docker::DockerError;
+
 /// Whose fault an error is; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -58,6 +60,26 @@ pub enum HarnessError {
         /// What was attempted on what, and why it cannot be.
         message: String,
     },
+    /// A service of the backend does not answer, or refuses.
+    #[error("failed to use {service} at `{url}`")]
+    Endpoint {
+        /// Service, e.g. `S3`.
+        service: &'static str,
+        /// Where it should answer.
+        url: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The Docker backend.
+    #[error(transparent)]
+    Docker(#[from] DockerError),
+    /// External resources hold something already.
+    #[error("failed to use the external stores: {}", found.join("; "))]
+    NotVacant {
+        /// What is in the way, in words.
+        found: Vec<String>,
+    },
     /// A stage failed.
     #[error("failed to {action}")]
     Stage {
@@ -88,6 +110,15 @@ impl HarnessError {
         move |source| Self::Stage { action, source: source.into() }
     }
 
+    /// Wraps an error of a service: `.map_err(HarnessError::endpoint("S3", &url))`.
+    pub fn endpoint<E>(service: &'static str, url: &str) -> impl FnOnce(E) -> Self
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let url = url.to_owned();
+        move |source| Self::Endpoint { service, url, source: source.into() }
+    }
+
     /// Wraps an error of a user's query: their SQL is input, everything else is not their fault.
     pub fn query(error: lakebed_warehouse::WarehouseError) -> Self {
         use lakebed_warehouse::WarehouseError as Warehouse;
@@ -111,9 +142,15 @@ impl HarnessError {
             | Self::Input { .. }
             | Self::ForeignFolder { .. }
             | Self::Occupied { .. }
+            | Self::NotVacant { .. }
             | Self::Scenario(_) => Fault::Input,
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Fault::Input,
-            Self::File { .. } | Self::Locked { .. } | Self::Stage { .. } | Self::Stuck { .. } => Fault::Environment,
+            Self::File { .. }
+            | Self::Locked { .. }
+            | Self::Stage { .. }
+            | Self::Endpoint { .. }
+            | Self::Docker(_)
+            | Self::Stuck { .. } => Fault::Environment,
         }
     }
 
@@ -125,6 +162,14 @@ impl HarnessError {
             Self::Scenario(_) => Some("scenarios/README.md tells every key".to_owned()),
             Self::Locked { .. } => Some("stop the other process, or use another folder".to_owned()),
             Self::Lake(_) => Some("`lakebed init DIR` writes a valid lake to compare with".to_owned()),
+            Self::Endpoint { .. } => {
+                Some("is it running, and do AWS_ENDPOINT_URL and the credentials fit it?".to_owned())
+            }
+            Self::Docker(error) => Some(error.hint().to_owned()),
+            Self::NotVacant { .. } => Some(
+                "lakebed writes only where nothing lies: empty or remove what is named, or point it elsewhere"
+                    .to_owned(),
+            ),
             Self::Stage { source, .. } => stage_hint(source.as_ref()),
             Self::Stuck { .. } => Some("`lakebed control list` shows where each object stands".to_owned()),
             _ => None,

@@ -1,4 +1,4 @@
-//! A lake to look at: the stores over a finished run's directory, or those of a running `lakebed up`.
+//! A lake to look at: the stores over a finished run's directory, those of a running `lakebed up`, or external ones.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lakebed_cloud::CatalogServer;
 use lakebed_contract::control::{ControlRecord, Status};
 use lakebed_contract::endpoints::Endpoints;
 use lakebed_contract::{Clock, EventSink, Lake, Seed};
@@ -13,6 +14,7 @@ use lakebed_ingest::ControlTable;
 use lakebed_warehouse::QueryResult;
 
 use crate::backend::Stores;
+use crate::backend::external::{self, ExternalStores};
 use crate::error::HarnessError;
 use crate::lake_folder::LakeFiles;
 use crate::run_dir::RunDir;
@@ -45,8 +47,15 @@ pub fn state_dir_of(url: &str) -> Result<PathBuf, HarnessError> {
 
 /// An open lake.
 pub struct OpenLake {
-    stores: Option<Stores>,
+    served: Served,
     parts: PipelineParts,
+}
+
+/// What this process serves for the look, and must stop.
+enum Served {
+    Nothing,
+    Stores(Box<Stores>),
+    Catalog(CatalogServer),
 }
 
 impl OpenLake {
@@ -58,9 +67,27 @@ impl OpenLake {
         seed: Seed,
         events: &EventSink,
     ) -> Result<Self, HarnessError> {
+        if external::wrote(run_dir) {
+            let folder = run_dir.path().display();
+            let message =
+                format!("failed to open `{folder}`: its files lie in external stores; add --backend external");
+            return Err(HarnessError::Input { message });
+        }
         let stores = Stores::start_alone(run_dir.path(), 0, &clock, seed, events).await?;
         let parts = parts(files, stores.endpoints.clone(), run_dir, clock)?;
-        Ok(Self { stores: Some(stores), parts })
+        Ok(Self { served: Served::Stores(Box::new(stores)), parts })
+    }
+
+    /// Serves the catalog that an external run left in `run_dir`, over the stores that hold its files.
+    pub async fn external(
+        stores: &ExternalStores,
+        files: &LakeFiles,
+        run_dir: &RunDir,
+        clock: Clock,
+        seed: Seed,
+    ) -> Result<Self, HarnessError> {
+        let (catalog, endpoints) = external::serve_catalog(stores, run_dir, 0, seed, &clock).await?;
+        Ok(Self { served: Served::Catalog(catalog), parts: parts(files, endpoints, run_dir, clock)? })
     }
 
     /// Uses the stores that answer at `url`.
@@ -73,9 +100,10 @@ impl OpenLake {
         let mut endpoints = Endpoints::embedded(0);
         endpoints.s3_url = url.to_owned();
         endpoints.dynamodb_url = url.to_owned();
+        endpoints.dynamodb_streams_url = url.to_owned();
         endpoints.kinesis_url = url.to_owned();
         endpoints.catalog_url = format!("{url}/iceberg");
-        Ok(Self { stores: None, parts: parts(files, endpoints, run_dir, clock)? })
+        Ok(Self { served: Served::Nothing, parts: parts(files, endpoints, run_dir, clock)? })
     }
 
     /// Read-only SQL over silver and gold.
@@ -112,9 +140,12 @@ impl OpenLake {
 
     /// Stops the stores, if they are ours.
     pub async fn close(self) -> Result<(), HarnessError> {
-        match self.stores {
-            Some(stores) => stores.shutdown().await,
-            None => Ok(()),
+        match self.served {
+            Served::Nothing => Ok(()),
+            Served::Stores(stores) => stores.shutdown().await,
+            Served::Catalog(catalog) => {
+                catalog.shutdown().await.map_err(HarnessError::stage("stop the Iceberg catalog"))
+            }
         }
     }
 }

@@ -114,7 +114,7 @@ impl Run {
             Some(first_copy) => first_copy.forget_what_was_cut_off(events)?,
             None => false,
         };
-        let mut backend = Backend::start(options, place, clock, events).await?;
+        let mut backend = Backend::start(options, &lake, place, clock, events).await?;
         let truth = timed(Stage::Source, "load", clock, events, async {
             let endpoint = backend.postgres();
             let client =
@@ -157,7 +157,7 @@ impl Run {
         };
         let s3_events = backend.take_s3_events();
         let flow = Flow::start(backend.endpoints(), s3_events, place.run_dir, config).await?;
-        create_stream(backend.endpoints()).await?;
+        create_stream(backend.endpoints(), clock).await?;
         let firehose =
             start_firehose(layout::FIREHOSE_STREAM, &flow, options.seed, options.faults.clone(), clock, events)?;
         let gauges = firehose.gauges().into_iter().chain(flow.gauges()).collect();
@@ -303,6 +303,7 @@ impl Run {
             mask_key_version: self.mask.version,
             slot: slot.as_ref(),
             rerun: self.rerun.as_ref(),
+            whole_account: self.backend.is_private(),
             events: &self.events,
             clock: &self.clock,
         })
@@ -338,6 +339,7 @@ impl Run {
         };
         self.firehose.stop().await.map_err(HarnessError::stage("stop Firehose"))?;
         self.flow.pipe.stop().await.map_err(HarnessError::stage("stop the pipe"))?;
+        drop(self.flow.raw_poll);
         self.flow.notifications.stop().await.map_err(HarnessError::stage("stop the notifications"))?;
         Ok((self.backend, captured))
     }

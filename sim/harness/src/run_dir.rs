@@ -79,7 +79,7 @@ impl RunDir {
 
     /// Whether a finished or interrupted run left data here.
     pub fn has_data(&self) -> bool {
-        self.path.join("s3.sqlite").exists()
+        self.path.join("catalog").exists()
     }
 
     /// An empty folder for spools.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lakebed_contract::endpoints::{Endpoints, PostgresEndpoint};
 use lakebed_contract::{Clock, EventSink, RunEvent, Seed, Stage};
 
 use crate::backend::Stores;
@@ -81,25 +82,18 @@ impl Up {
 
     /// What to export.
     pub fn exports(&self, run_dir: &RunDir) -> Exports {
-        let endpoints = match &self.running {
-            Running::Stores(stores) => &stores.endpoints,
-            Running::Path(path) => path.backend.endpoints(),
+        let variables = match &self.running {
+            Running::Stores(stores) => aws_variables(&stores.endpoints, true),
+            Running::Path(path) => {
+                let backend = &path.backend;
+                let mut variables = aws_variables(backend.endpoints(), backend.is_private());
+                // Whoever started an external database knows how to reach it.
+                if backend.is_private() {
+                    variables.extend(postgres_variables(&backend.postgres()));
+                }
+                variables
+            }
         };
-        let mut variables = vec![
-            ("AWS_ENDPOINT_URL".to_owned(), endpoints.s3_url.clone()),
-            ("AWS_REGION".to_owned(), endpoints.region.clone()),
-            ("AWS_DEFAULT_REGION".to_owned(), endpoints.region.clone()),
-            ("AWS_ACCESS_KEY_ID".to_owned(), endpoints.access_key_id.clone()),
-            ("AWS_SECRET_ACCESS_KEY".to_owned(), endpoints.secret_access_key.expose().clone()),
-            ("LAKEBED_CATALOG_URI".to_owned(), endpoints.catalog_url.clone()),
-        ];
-        if let Running::Path(path) = &self.running {
-            let postgres = path.backend.postgres();
-            variables.push(("PGHOST".to_owned(), postgres.host));
-            variables.push(("PGPORT".to_owned(), postgres.port.to_string()));
-            variables.push(("PGUSER".to_owned(), postgres.user));
-            variables.push(("PGDATABASE".to_owned(), postgres.database));
-        }
         Exports { variables, state_dir: run_dir.path().to_owned() }
     }
 
@@ -127,4 +121,36 @@ impl Up {
         self.log.close();
         stopped
     }
+}
+
+/// Endpoints and catalog; credentials only where we made them.
+fn aws_variables(endpoints: &Endpoints, with_credentials: bool) -> Vec<(String, String)> {
+    let mut variables = vec![("AWS_ENDPOINT_URL".to_owned(), endpoints.kinesis_url.clone())];
+    if endpoints.s3_url != endpoints.kinesis_url {
+        variables.push(("AWS_ENDPOINT_URL_S3".to_owned(), endpoints.s3_url.clone()));
+    }
+    if endpoints.dynamodb_url != endpoints.kinesis_url {
+        variables.push(("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), endpoints.dynamodb_url.clone()));
+    }
+    variables.push(("AWS_REGION".to_owned(), endpoints.region.clone()));
+    variables.push(("AWS_DEFAULT_REGION".to_owned(), endpoints.region.clone()));
+    if with_credentials {
+        variables.push(("AWS_ACCESS_KEY_ID".to_owned(), endpoints.access_key_id.clone()));
+        variables.push(("AWS_SECRET_ACCESS_KEY".to_owned(), endpoints.secret_access_key.expose().clone()));
+    }
+    variables.push(("LAKEBED_CATALOG_URI".to_owned(), endpoints.catalog_url.clone()));
+    variables
+}
+
+fn postgres_variables(postgres: &PostgresEndpoint) -> Vec<(String, String)> {
+    let mut variables = vec![
+        ("PGHOST".to_owned(), postgres.host.clone()),
+        ("PGPORT".to_owned(), postgres.port.to_string()),
+        ("PGUSER".to_owned(), postgres.user.clone()),
+        ("PGDATABASE".to_owned(), postgres.database.clone()),
+    ];
+    if !postgres.password.expose().is_empty() {
+        variables.push(("PGPASSWORD".to_owned(), postgres.password.expose().clone()));
+    }
+    variables
 }

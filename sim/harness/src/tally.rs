@@ -39,6 +39,9 @@ pub struct RunSummary {
     pub top_beers: Vec<TopBeer>,
     /// Where the lake lies, when it was kept.
     pub lake: Option<String>,
+    /// Resources that the run made elsewhere and that stay there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub created: Vec<String>,
 }
 
 /// One line of the closing table.

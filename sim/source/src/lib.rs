@@ -30,7 +30,7 @@ pub use generate::generate_files;
 pub use ledger::{clear, read_truth};
 pub use load::load;
 pub use mutation::{MutationPlan, MutationReport, case_names, mutate};
-pub use postgres::{PostgresConfig, PostgresInstallation, PostgresServer, find_postgres};
+pub use postgres::{PostgresConfig, PostgresInstallation, PostgresServer, find_postgres, random_password};
 pub use schema::{create_schema, create_table_sql};
 pub use truth::{PlantedValue, SourceTruth};
 

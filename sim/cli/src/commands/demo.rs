@@ -7,13 +7,19 @@ use lakebed_harness::tally::RunSummary;
 use lakebed_harness::{demo, lake_folder};
 
 use super::{Raced, check_scale, race};
-use crate::arguments::{DemoArguments, SourceArguments};
+use crate::arguments::{Backend, DemoArguments, SourceArguments};
 use crate::environment::Environment;
-use crate::exit::End;
+use crate::exit::{End, InputError};
 use crate::mask_key;
 use crate::printer::{self, Progress, grouped, table};
 
 pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyhow::Result<End> {
+    if arguments.keep.is_some() && arguments.source.backend == Backend::Docker {
+        return Err(InputError::because(
+            "failed to keep the lake of backend `docker`: its containers are removed at the end",
+            "start docker-compose.yml and use --backend external, which keeps everything",
+        ));
+    }
     let options = options(&arguments.source, environment, arguments.keep.is_some())?;
     let run_dir = match &arguments.keep {
         Some(folder) => RunDir::keep(folder)?,
@@ -34,7 +40,7 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyho
 
 /// Options of a run over generated data.
 pub(super) fn options(source: &SourceArguments, environment: &Environment, kept: bool) -> anyhow::Result<DemoOptions> {
-    let backend = super::backend(source.backend)?;
+    let backend = super::backend(source.backend, environment)?;
     check_scale(source.scale)?;
     Ok(DemoOptions {
         scale: source.scale,
@@ -94,13 +100,31 @@ fn render(summary: &RunSummary) -> String {
         summary.scale
     ));
     match &summary.lake {
+        _ if summary.backend == "external" => text.push_str(&external_lake(summary.lake.as_deref())),
         Some(folder) => text.push_str(&format!(
             "lake        {folder}\n            lakebed query --state-dir {folder} \"SELECT * FROM gold.top_styles_by_popularity LIMIT 5\"\n"
         )),
         None => text.push_str("lake        removed; keep it with --keep DIR\n"),
     }
-    text.push_str(&format!("repeat      lakebed demo --scale {} --seed {}\n", summary.scale, summary.seed));
+    for name in &summary.created {
+        text.push_str(&format!("left behind {name}\n"));
+    }
+    let backend = match summary.backend.as_str() {
+        "embedded" => String::new(),
+        other => format!(" --backend {other}"),
+    };
+    text.push_str(&format!("repeat      lakebed demo --scale {} --seed {}{backend}\n", summary.scale, summary.seed));
     text
+}
+
+/// Of an external lake only the catalog's pointers lie here.
+fn external_lake(folder: Option<&str>) -> String {
+    match folder {
+        Some(folder) => format!(
+            "lake        in the external S3, its catalog in {folder}\n            lakebed query --backend external --state-dir {folder} \"SELECT * FROM gold.top_styles_by_popularity LIMIT 5\"\n"
+        ),
+        None => "lake        in the external S3; its catalog is removed, keep that with --keep DIR\n".to_owned(),
+    }
 }
 
 fn invariant_number(name: &str) -> u32 {

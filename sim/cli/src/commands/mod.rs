@@ -17,12 +17,13 @@ mod worker;
 use std::time::Duration;
 
 use lakebed_harness::HarnessError;
-use lakebed_harness::backend::BackendChoice;
+use lakebed_harness::backend::{BackendChoice, DockerImages};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Backend, Command};
 use crate::environment::Environment;
 use crate::exit::{End, InputError};
+use crate::external;
 
 /// How long tasks may take to end after the run has, before the process leaves anyway.
 const RUNTIME_SHUTDOWN_MAX: Duration = Duration::from_secs(5);
@@ -96,14 +97,17 @@ async fn interrupted() {
     }
 }
 
-/// The backend that was asked for; what is not there yet is refused.
-fn backend(asked: Backend) -> anyhow::Result<BackendChoice> {
+/// The backend that was asked for, with what the environment says of it.
+fn backend(asked: Backend, environment: &Environment) -> anyhow::Result<BackendChoice> {
     match asked {
         Backend::Embedded => Ok(BackendChoice::Embedded),
-        Backend::Docker | Backend::External => Err(InputError::because(
-            format!("failed to start backend `{}`: it is not implemented yet", format!("{asked:?}").to_lowercase()),
-            "use --backend embedded; it needs no Docker and no account",
-        )),
+        Backend::External => Ok(BackendChoice::External(Box::new(external::config(environment)?))),
+        Backend::Docker => {
+            let (postgres, localstack) =
+                (environment.postgres_image.as_deref(), environment.localstack_image.as_deref());
+            let images = DockerImages::named(postgres, localstack, environment.minio_image.as_deref())?;
+            Ok(BackendChoice::Docker(Box::new(images)))
+        }
     }
 }
 

@@ -6,9 +6,10 @@ use lakebed_harness::open::OpenLake;
 use lakebed_harness::run_dir::RunDir;
 
 use super::{Raced, race};
-use crate::arguments::StateArguments;
+use crate::arguments::{Backend, StateArguments};
 use crate::environment::Environment;
 use crate::exit::InputError;
+use crate::external;
 
 /// Runs `work` on the lake that the arguments name.
 pub(super) fn with_lake<T>(
@@ -28,10 +29,23 @@ pub(super) fn with_lake<T>(
         }
         None => RunDir::existing(&folder)?,
     };
+    let stores = match state.backend {
+        Backend::Embedded => None,
+        Backend::External => Some(external::stores()?),
+        Backend::Docker => {
+            return Err(InputError::because(
+                "failed to open a lake on backend `docker`: its containers went with their run",
+                "name a running one with --endpoint, or --backend external",
+            ));
+        }
+    };
     let raced = race(async {
-        let lake = match &state.endpoint {
-            Some(url) => OpenLake::running(url, &lake_files, &run_dir, Clock::wall())?,
-            None => OpenLake::stored(&lake_files, &run_dir, Clock::wall(), Seed(0), &EventSink::default()).await?,
+        let lake = match (&state.endpoint, &stores) {
+            (Some(url), _) => OpenLake::running(url, &lake_files, &run_dir, Clock::wall())?,
+            (None, Some(stores)) => OpenLake::external(stores, &lake_files, &run_dir, Clock::wall(), Seed(0)).await?,
+            (None, None) => {
+                OpenLake::stored(&lake_files, &run_dir, Clock::wall(), Seed(0), &EventSink::default()).await?
+            }
         };
         let result = work(&lake).await;
         lake.close().await?;

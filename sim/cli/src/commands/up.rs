@@ -6,9 +6,9 @@ use lakebed_harness::run_dir::RunDir;
 use lakebed_harness::serve::{Up, UpOptions};
 
 use super::{interrupted, on_runtime};
-use crate::arguments::UpArguments;
+use crate::arguments::{Backend, UpArguments};
 use crate::environment::Environment;
-use crate::exit::End;
+use crate::exit::{End, InputError};
 use crate::mask_key;
 use crate::printer::{self, Progress};
 
@@ -18,8 +18,16 @@ pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow:
         // Users write rows of their own into what is up: no key that follows from a seed.
         demo.mask = Some(mask_key::for_real_data(environment)?);
     }
-    let folder = arguments.state_dir.clone().unwrap_or_else(|| environment.state_dir.clone());
-    let run_dir = RunDir::keep(&folder)?;
+    let run_dir = match (arguments.source.backend, &arguments.state_dir) {
+        (Backend::Docker, Some(_)) => {
+            return Err(InputError::because(
+                "failed to keep the state of backend `docker`: its containers are removed at the end",
+                "leave --state-dir out, or start docker-compose.yml and use --backend external",
+            ));
+        }
+        (Backend::Docker, None) => RunDir::throw_away()?,
+        (_, folder) => RunDir::keep(folder.as_ref().unwrap_or(&environment.state_dir))?,
+    };
     let progress = Progress::new();
     let events = progress.sink();
     let options = UpOptions { port: arguments.port, stores_only: arguments.stores_only, demo };

@@ -5,6 +5,8 @@
 mod bench;
 mod ci_action;
 mod command_line;
+mod docker;
+mod external;
 mod kill;
 mod oracle;
 mod proof;

@@ -4,18 +4,20 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use aws_sdk_kinesis::types::StreamStatus;
 use aws_sdk_s3::types::{
-    Event, FilterRule, FilterRuleName, LambdaFunctionConfiguration, NotificationConfiguration,
-    NotificationConfigurationFilter, S3KeyFilter,
+    BucketLocationConstraint, CreateBucketConfiguration, Event, FilterRule, FilterRuleName,
+    LambdaFunctionConfiguration, NotificationConfiguration, NotificationConfigurationFilter, S3KeyFilter,
 };
 use lakebed_contract::control::Status;
 use lakebed_contract::endpoints::Endpoints;
 use lakebed_contract::fault::ECS_WRITE_PARQUET;
 use lakebed_contract::{Clock, EventSink, FaultKind, FaultPlan, HandlerRegistry, Lake, Seed, Stage, layout};
 use lakebed_flow::{
-    EcsConfig, Gauge, NotificationHandle, Pipe, PipeConfig, PipeHandle, StepFunctions, StepFunctionsConfig, disturb,
-    start_notifications,
+    EcsConfig, Gauge, NotificationHandle, Pipe, PipeConfig, PipeHandle, RawPollConfig, RawPollHandle, StepFunctions,
+    StepFunctionsConfig, disturb, start_notifications, start_raw_polling,
 };
 use lakebed_ingest::ControlTable;
 use serde_json::Value;
@@ -32,6 +34,9 @@ use crate::worker::WorkerOrder;
 pub const LAMBDA_CONCURRENCY_MAX: usize = 4;
 /// Shards of the Kinesis stream.
 pub const KINESIS_SHARDS: i32 = 1;
+/// Looks at a new stream until it is active; AWS takes up to half a minute.
+const STREAM_LOOKS_MAX: u32 = 300;
+const STREAM_LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// Name of the state machine that brings a raw object to bronze.
 pub const INGESTION: &str = "dm-ingestion-dispatcher";
 /// Name of the state machine that brings bronze to silver.
@@ -41,8 +46,8 @@ pub const ANALYTICS: &str = "dm-analytics-dispatcher";
 
 /// An S3 client for the stores.
 pub fn s3_client(endpoints: &Endpoints) -> aws_sdk_s3::Client {
-    let config = aws_sdk_s3::config::Builder::from(&endpoints.sdk_config(&endpoints.s3_url)).force_path_style(true);
-    aws_sdk_s3::Client::from_conf(config.build())
+    let config = aws_sdk_s3::config::Builder::from(&endpoints.sdk_config(&endpoints.s3_url));
+    aws_sdk_s3::Client::from_conf(config.force_path_style(endpoints.s3_path_style).build())
 }
 
 /// Creates buckets and control table; harmless when they exist.
@@ -50,7 +55,13 @@ pub async fn create_resources(endpoints: &Endpoints, clock: &Clock) -> Result<()
     let s3 = s3_client(endpoints);
     for bucket in [layout::STAGE_BUCKET, layout::LAKE_BUCKET] {
         if s3.head_bucket().bucket(bucket).send().await.is_err() {
-            s3.create_bucket().bucket(bucket).send().await.map_err(HarnessError::stage("create the buckets"))?;
+            // The oldest region is the one that must not be named.
+            let place = (endpoints.region != "us-east-1").then(|| {
+                let region = BucketLocationConstraint::from(endpoints.region.as_str());
+                CreateBucketConfiguration::builder().location_constraint(region).build()
+            });
+            let create = s3.create_bucket().bucket(bucket).set_create_bucket_configuration(place);
+            create.send().await.map_err(HarnessError::stage("create the buckets"))?;
         }
     }
     let control = ControlTable::new(endpoints, clock.clone());
@@ -83,15 +94,25 @@ pub async fn request_s3_events(endpoints: &Endpoints) -> Result<(), HarnessError
     Ok(())
 }
 
-/// Creates the Kinesis stream; harmless when it exists.
-pub async fn create_stream(endpoints: &Endpoints) -> Result<(), HarnessError> {
+/// Creates the Kinesis stream and waits until it takes records; harmless when it exists.
+pub async fn create_stream(endpoints: &Endpoints, clock: &Clock) -> Result<(), HarnessError> {
+    const WHAT: &str = "create the Kinesis stream";
     let kinesis = aws_sdk_kinesis::Client::new(&endpoints.sdk_config(&endpoints.kinesis_url));
     let created = kinesis.create_stream().stream_name(layout::KINESIS_STREAM).shard_count(KINESIS_SHARDS).send().await;
     match created {
-        Ok(_) => Ok(()),
-        Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => Ok(()),
-        Err(error) => Err(HarnessError::stage("create the Kinesis stream")(error)),
+        Ok(_) => {}
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {}
+        Err(error) => return Err(HarnessError::stage(WHAT)(error)),
     }
+    for _ in 0..STREAM_LOOKS_MAX {
+        let described = kinesis.describe_stream_summary().stream_name(layout::KINESIS_STREAM).send().await;
+        let summary = described.map_err(HarnessError::stage(WHAT))?.stream_description_summary;
+        if summary.is_some_and(|summary| *summary.stream_status() == StreamStatus::Active) {
+            return Ok(());
+        }
+        clock.sleep(STREAM_LOOK_INTERVAL).await;
+    }
+    Err(HarnessError::stage(WHAT)(format!("not active after {STREAM_LOOKS_MAX} looks")))
 }
 
 /// Everything from `raw/` to gold, running.
@@ -106,6 +127,8 @@ pub struct Flow {
     pub control: ControlTable,
     /// S3 events → controller.
     pub notifications: NotificationHandle,
+    /// Looks for S3 events where the store does not send them.
+    pub raw_poll: Option<RawPollHandle>,
     /// Control table stream → Step Functions.
     pub pipe: PipeHandle,
 }
@@ -150,19 +173,15 @@ impl Flow {
             scratch: run_dir.scratch()?,
         };
         let registry = pipeline_registry(&parts);
-        let S3Events::Sent(receiver) = s3_events.ok_or_else(|| HarnessError::Input {
+        let s3_events = s3_events.ok_or_else(|| HarnessError::Input {
             message: "failed to start the flow: one already runs on these stores".to_owned(),
         })?;
-        let receiver = disturb(receiver, config.faults.clone(), config.clock.clone());
-        // Listen first: the test event and every later one must find a consumer.
-        let notifications =
-            start_notifications(receiver, registry.clone(), config.clock.clone(), config.events.clone());
         create_resources(&parts.endpoints, &parts.clock).await?;
         let control = ControlTable::new(&parts.endpoints, config.clock.clone());
         if config.holds_no_lease {
             release_leases(&control).await?;
         }
-        request_s3_events(&parts.endpoints).await?;
+        let (notifications, raw_poll) = take_s3_events(s3_events, &parts, &registry, &config.faults).await?;
         let machines = StepFunctions::new(StepFunctionsConfig {
             machines: parts.lake.state_machines.clone(),
             registry: registry.clone(),
@@ -181,7 +200,7 @@ impl Flow {
             clock: config.clock.clone(),
             events: config.events,
         });
-        Ok(Self { parts, registry, machines, control, notifications, pipe })
+        Ok(Self { parts, registry, machines, control, notifications, raw_poll, pipe })
     }
 
     /// How full the queues behind `raw/` are.
@@ -221,6 +240,33 @@ async fn release_leases(control: &ControlTable) -> Result<(), HarnessError> {
         control.release_abandoned(&record.pk).await.map_err(released())?;
     }
     Ok(())
+}
+
+/// From here on every new raw object invokes the controller.
+async fn take_s3_events(
+    s3_events: S3Events,
+    parts: &PipelineParts,
+    registry: &HandlerRegistry,
+    faults: &FaultPlan,
+) -> Result<(NotificationHandle, Option<RawPollHandle>), HarnessError> {
+    let (endpoints, clock, events) = (&parts.endpoints, &parts.clock, &parts.events);
+    let deliver = |documents| {
+        let disturbed = disturb(documents, faults.clone(), clock.clone());
+        start_notifications(disturbed, registry.clone(), clock.clone(), events.clone())
+    };
+    match s3_events {
+        S3Events::Sent(documents) => {
+            // Listen first: the test event and every later one must find a consumer.
+            let notifications = deliver(documents);
+            request_s3_events(endpoints).await?;
+            Ok((notifications, None))
+        }
+        S3Events::Polled => {
+            let (endpoints, clock, events) = (endpoints.clone(), clock.clone(), events.clone());
+            let (raw_poll, documents) = start_raw_polling(RawPollConfig { endpoints, clock, events });
+            Ok((deliver(documents), Some(raw_poll)))
+        }
+    }
 }
 
 fn ecs_config(parts: &PipelineParts, lake: LakeFiles, program: PathBuf, faults: FaultPlan) -> EcsConfig {

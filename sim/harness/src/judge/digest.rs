@@ -110,7 +110,7 @@ pub async fn digest(lake: &Lake, endpoints: &Endpoints) -> Result<LakeDigest, Ju
             Err(reason) => _ = digest.unreadable.insert(what, reason),
         }
     }
-    let objects = Objects::open(endpoints);
+    let objects = Objects::open(endpoints, true);
     for prefix in PLAIN_PREFIXES {
         let listed = objects.list(layout::LAKE_BUCKET, prefix).await?;
         digest.objects.extend(listed.into_iter().map(|object| (object.key, object.etag)));

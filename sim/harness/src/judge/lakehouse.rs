@@ -31,14 +31,17 @@ pub(crate) struct Lakehouse {
 
 impl Lakehouse {
     pub(crate) async fn open(endpoints: &Endpoints) -> Result<Self, JudgeError> {
-        let properties = HashMap::from([
+        let mut properties = HashMap::from([
             (REST_CATALOG_PROP_URI.to_owned(), endpoints.catalog_url.clone()),
             (iceberg::io::S3_ENDPOINT.to_owned(), endpoints.s3_url.clone()),
             (iceberg::io::S3_REGION.to_owned(), endpoints.region.clone()),
             (iceberg::io::S3_ACCESS_KEY_ID.to_owned(), endpoints.access_key_id.clone()),
             (iceberg::io::S3_SECRET_ACCESS_KEY.to_owned(), endpoints.secret_access_key.expose().clone()),
-            (iceberg::io::S3_PATH_STYLE_ACCESS.to_owned(), "true".to_owned()),
+            (iceberg::io::S3_PATH_STYLE_ACCESS.to_owned(), endpoints.s3_path_style.to_string()),
         ]);
+        if let Some(token) = &endpoints.session_token {
+            properties.insert(iceberg::io::S3_SESSION_TOKEN.to_owned(), token.expose().clone());
+        }
         let catalog = RestCatalogBuilder::default()
             .with_storage_factory(Arc::new(OpenDalStorageFactory::S3 { customized_credential_load: None }))
             .load("lakebed-judge", properties)

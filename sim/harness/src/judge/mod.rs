@@ -107,6 +107,8 @@ pub struct JudgeInput<'a> {
     pub slot: Option<&'a SlotHistory>,
     /// The lake before and after its stages ran again; `None` when they did not.
     pub rerun: Option<&'a Rerun>,
+    /// Whether every bucket there is may be looked into; otherwise only those of the lake.
+    pub whole_account: bool,
     /// Where [`RunEvent::Judged`] goes.
     pub events: &'a EventSink,
     /// For durations.
@@ -118,7 +120,7 @@ pub async fn judge(input: JudgeInput<'_>) -> Result<Verdict, JudgeError> {
     let started = input.clock.monotonic();
     let detail = "invariants".to_owned();
     input.events.emit(RunEvent::StageStarted { stage: Stage::Judge, detail: detail.clone() });
-    let objects = Objects::open(input.endpoints);
+    let objects = Objects::open(input.endpoints, input.whole_account);
     let items = control::items(input.endpoints).await?;
     let (tables, stores, slot) = tokio::try_join!(
         judge_tables(&input),

@@ -5,6 +5,7 @@
 use aws_sdk_s3::Client;
 use bytes::Bytes;
 use lakebed_contract::endpoints::Endpoints;
+use lakebed_contract::layout::{LAKE_BUCKET, STAGE_BUCKET};
 
 use super::error::JudgeError;
 
@@ -22,23 +23,30 @@ pub(super) struct Listed {
 
 /// An S3 client that reads.
 #[derive(Clone)]
-pub(super) struct Objects(Client);
+pub(super) struct Objects {
+    client: Client,
+    whole_account: bool,
+}
 
 impl Objects {
-    pub(super) fn open(endpoints: &Endpoints) -> Self {
+    pub(super) fn open(endpoints: &Endpoints, whole_account: bool) -> Self {
         let config = endpoints.sdk_config(&endpoints.s3_url);
-        Self(Client::from_conf(aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build()))
+        let config = aws_sdk_s3::config::Builder::from(&config).force_path_style(endpoints.s3_path_style);
+        Self { client: Client::from_conf(config.build()), whole_account }
     }
 
-    /// Names of all buckets.
+    /// Names of all buckets; of the lake's two where others are not ours to look into.
     pub(super) async fn buckets(&self) -> Result<Vec<String>, JudgeError> {
-        let answer = self.0.list_buckets().send().await.map_err(|error| JudgeError::store("buckets", error))?;
+        if !self.whole_account {
+            return Ok(vec![STAGE_BUCKET.to_owned(), LAKE_BUCKET.to_owned()]);
+        }
+        let answer = self.client.list_buckets().send().await.map_err(|error| JudgeError::store("buckets", error))?;
         Ok(answer.buckets().iter().filter_map(|bucket| bucket.name()).map(str::to_owned).collect())
     }
 
     /// All objects of a bucket under a prefix.
     pub(super) async fn list(&self, bucket: &str, prefix: &str) -> Result<Vec<Listed>, JudgeError> {
-        let mut pages = self.0.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
+        let mut pages = self.client.list_objects_v2().bucket(bucket).prefix(prefix).into_paginator().send();
         let mut listed = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| JudgeError::store(format!("s3://{bucket}/{prefix}"), error))?;
@@ -56,7 +64,7 @@ impl Objects {
     /// The bytes of an object and the ETag of the version they belong to.
     pub(super) async fn get(&self, bucket: &str, key: &str) -> Result<Option<(Bytes, String)>, JudgeError> {
         let what = || format!("s3://{bucket}/{key}");
-        let answer = match self.0.get_object().bucket(bucket).key(key).send().await {
+        let answer = match self.client.get_object().bucket(bucket).key(key).send().await {
             Ok(answer) => answer,
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_key()) => return Ok(None),
             Err(error) => return Err(JudgeError::store(what(), error)),

@@ -146,6 +146,7 @@ async fn judge_copy(run: &Run, folder: &Path, damage: Damage, failing: &[&str]) 
         truth: &truth,
         mask_key: &mask.key,
         mask_key_version: mask.version,
+        whole_account: true,
         slot: None,
         rerun: None,
         events: &events,

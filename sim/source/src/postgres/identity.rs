@@ -75,7 +75,7 @@ pub(super) fn run_as(command: &mut Command, account: Option<Account>) {
 }
 
 /// A password nobody can guess. The one number that does not come from the seed: it protects a port and decides nothing.
-pub(super) fn random_password() -> Result<Secret<String>, SourceError> {
+pub fn random_password() -> Result<Secret<String>, SourceError> {
     let mut bytes = [0u8; 16];
     File::open("/dev/urandom")
         .and_then(|mut source| source.read_exact(&mut bytes))

@@ -20,6 +20,7 @@ use crate::connect::{connect, connect_plain};
 use crate::error::SourceError;
 
 pub use find::{PostgresInstallation, find_postgres};
+pub use identity::random_password;
 
 use data_dir::DataDir;
 use supervisor::Supervisor;
