@@ -20,6 +20,8 @@ pub(crate) enum Command {
     Up(UpArguments),
     /// Run scenarios: a question, a workload, faults, and the judge's answer
     Run(RunArguments),
+    /// Watch a run on a screen: one that goes on in another terminal, or one that is over
+    Watch(WatchArguments),
     /// Bring your own CSV or JSON files to bronze, silver and gold
     Ingest(IngestArguments),
     /// Run one SQL query over silver and gold
@@ -103,6 +105,9 @@ pub(crate) struct DemoArguments {
     /// Keep the lake in this new or empty folder
     #[arg(long, value_name = "DIR")]
     pub(crate) keep: Option<PathBuf>,
+    /// Show the run on a screen: rates, queues, control table, executions, invariants, log
+    #[arg(long)]
+    pub(crate) tui: bool,
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +136,9 @@ pub(crate) struct RunArguments {
     /// Print one JSON object at the end
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show the runs, one after the other, on a screen
+    #[arg(long, conflicts_with_all = ["quiet", "jobs"])]
+    pub(crate) tui: bool,
     /// Tell only results on stderr, not the events of the run
     #[arg(long, short)]
     pub(crate) quiet: bool,
@@ -149,6 +157,25 @@ pub(crate) struct UpArguments {
     /// Only the stores: no Postgres, no flow
     #[arg(long)]
     pub(crate) stores_only: bool,
+    /// Show the flow on a screen; q closes it and leaves everything up
+    #[arg(long, conflicts_with = "stores_only")]
+    pub(crate) tui: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// Event log; that of the state directory if not given
+    #[arg(conflicts_with_all = ["state_dir", "endpoint"])]
+    pub(crate) file: Option<PathBuf>,
+    /// State directory of a run [default: $LAKEBED_STATE_DIR or ./lakebed-state]
+    #[arg(long, value_name = "DIR", conflicts_with = "endpoint")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Address of a running `lakebed up` of this machine, e.g. http://127.0.0.1:4566
+    #[arg(long, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Play the log from its beginning, this many times as fast as it happened
+    #[arg(long, value_name = "SPEED")]
+    pub(crate) replay: Option<f64>,
 }
 
 #[derive(Debug, Args)]

@@ -29,6 +29,10 @@ pub(crate) struct Environment {
     pub(crate) config_home: Option<PathBuf>,
     /// `LAKEBED_LOG`: filter of the log on stderr, e.g. `lakebed_flow=debug`.
     pub(crate) log: Option<String>,
+    /// `NO_COLOR` is set to anything: no colours.
+    pub(crate) no_color: bool,
+    /// The locale (`LC_ALL`, else `LC_CTYPE`, else `LANG`) is UTF-8: signs beyond ASCII may be shown.
+    pub(crate) is_utf8: bool,
 }
 
 /// Keeps the key out of `Debug`.
@@ -58,6 +62,11 @@ impl Environment {
                 .map(PathBuf::from)
                 .or_else(|| path("HOME").map(|home| PathBuf::from(home).join(".config"))),
             log: text("LAKEBED_LOG"),
+            no_color: text("NO_COLOR").is_some(),
+            is_utf8: ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(text).is_some_and(|locale| {
+                let locale = locale.to_ascii_lowercase();
+                locale.contains("utf-8") || locale.contains("utf8")
+            }),
         }
     }
 }

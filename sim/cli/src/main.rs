@@ -10,6 +10,7 @@ mod exit;
 mod external;
 mod mask_key;
 mod printer;
+mod tui;
 
 use std::process::ExitCode;
 

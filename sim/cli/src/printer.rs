@@ -1,35 +1,91 @@
 //! The one place that prints. Data to stdout, everything else to stderr; bars only on a terminal, quiet lines otherwise.
+//!
+//! While a screen stands in front of a run, lines go to its log, and data for a terminal waits until it is closed.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lakebed_contract::event::Outcome;
 use lakebed_contract::{EventSink, RunEvent, Stage};
 
+use crate::tui::Screen;
+
 /// Columns of wrapped lines.
 const WIDTH_MAX: usize = 100;
 /// Redraws per second.
 const DRAWS_PER_SECOND: u8 = 10;
 
-/// One line to stderr.
+/// The screen in front, and what waits behind it.
+static FRONT: Mutex<Front> = Mutex::new(Front { screen: None, held: String::new() });
+
+struct Front {
+    screen: Option<Screen>,
+    held: String,
+}
+
+fn front() -> MutexGuard<'static, Front> {
+    FRONT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One line to stderr, or into the log of the screen in front.
 pub(crate) fn line(text: &str) {
+    let screen = front().screen.clone();
+    if screen.is_some_and(|screen| screen.offer(RunEvent::Log { message: text.to_owned() })) {
+        return;
+    }
     // Nothing sensible is left to do when stderr is gone.
     drop(writeln!(std::io::stderr(), "{text}"));
 }
 
-/// Data to stdout.
+/// Data to stdout; a terminal gets it when no screen is in front.
 pub(crate) fn data(text: &str) -> std::io::Result<()> {
+    let mut front = front();
+    if front.screen.is_some() && std::io::stdout().is_terminal() {
+        front.held.push_str(text);
+        return Ok(());
+    }
+    write_data(text)
+}
+
+fn write_data(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-/// Shows a run's events on stderr.
-#[derive(Clone)]
-pub(crate) struct Progress(Arc<Mutex<Shown>>);
+/// The screen in front is closed: what waited is printed.
+pub(crate) fn screen_closed() {
+    let mut front = front();
+    front.screen = None;
+    let held = std::mem::take(&mut front.held);
+    if let Err(error) = write_data(&held) {
+        drop(writeln!(std::io::stderr(), "failed to print to stdout: {error}"));
+    }
+}
+
+/// Where the log is written: whole lines to [`line`].
+#[derive(Clone, Copy)]
+pub(crate) struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        line(String::from_utf8_lossy(text).trim_end());
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Shows a run's events: on a screen as long as one is open, else on stderr. Dropping it closes the screen.
+pub(crate) struct Progress {
+    shown: Arc<Mutex<Shown>>,
+    screen: Option<Screen>,
+}
 
 struct Shown {
     bars: Option<MultiProgress>,
@@ -37,26 +93,51 @@ struct Shown {
 }
 
 impl Progress {
-    /// Bars on a terminal, lines otherwise.
-    pub(crate) fn new() -> Self {
+    /// A screen when `screen` opens one; else, and after it is closed, bars on a terminal and lines otherwise.
+    pub(crate) fn start(screen: Option<Screen>) -> Self {
+        front().screen.clone_from(&screen);
         let bars = std::io::stderr()
             .is_terminal()
             .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND)));
-        Self(Arc::new(Mutex::new(Shown { bars, by_stage: BTreeMap::new() })))
+        Self { shown: Arc::new(Mutex::new(Shown { bars, by_stage: BTreeMap::new() })), screen }
     }
 
     /// A sink that shows what it is told.
     pub(crate) fn sink(&self) -> EventSink {
-        let shown = Arc::clone(&self.0);
-        EventSink::new(move |event| shown.lock().unwrap_or_else(PoisonError::into_inner).show(&event))
+        let (shown, screen) = (Arc::clone(&self.shown), self.screen.clone());
+        EventSink::new(move |event| {
+            if !screen.as_ref().is_some_and(|screen| screen.offer(event.clone())) {
+                shown.lock().unwrap_or_else(PoisonError::into_inner).show(&event);
+            }
+        })
     }
 
-    /// Removes the bars, so that what follows starts on a clean line.
+    /// The run has come to its end: waits until the screen is closed, if one is open.
     pub(crate) fn finish(&self) {
-        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.clear(self.screen.as_ref().map(Screen::stay));
+    }
+
+    /// The run was interrupted or failed: closes the screen.
+    pub(crate) fn abandon(&self) {
+        self.clear(self.screen.as_ref().map(Screen::close));
+    }
+
+    /// What follows starts on a clean line. A screen that failed is told, but is no failure of the run.
+    fn clear(&self, closed: Option<anyhow::Result<()>>) {
+        screen_closed();
+        if let Some(Err(error)) = closed {
+            line(&format!("{error:#}"));
+        }
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         for (bar, _) in shown.by_stage.values() {
             bar.finish_and_clear();
         }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }
 

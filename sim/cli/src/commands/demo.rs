@@ -6,12 +6,12 @@ use lakebed_harness::run_dir::RunDir;
 use lakebed_harness::tally::RunSummary;
 use lakebed_harness::{demo, lake_folder};
 
-use super::{Raced, check_scale, race};
+use super::{Raced, check_scale, race, settle, show};
 use crate::arguments::{Backend, DemoArguments, SourceArguments};
 use crate::environment::Environment;
 use crate::exit::{End, InputError};
 use crate::mask_key;
-use crate::printer::{self, Progress, grouped, table};
+use crate::printer::{self, grouped, table};
 
 pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyhow::Result<End> {
     if arguments.keep.is_some() && arguments.source.backend == Backend::Docker {
@@ -25,10 +25,13 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyho
         Some(folder) => RunDir::keep(folder)?,
         None => RunDir::throw_away()?,
     };
-    let progress = Progress::new();
+    let progress = show(arguments.tui, run_dir.path(), environment)?;
+    if !arguments.tui {
+        let folder = run_dir.path().display();
+        printer::line(&format!("look in from another terminal: lakebed watch --state-dir {folder}"));
+    }
     let outcome = race(demo::run(options, &run_dir, Clock::wall(), progress.sink()));
-    progress.finish();
-    let Raced::Finished(DemoOutcome { summary, .. }) = outcome? else { return Ok(End::Interrupted) };
+    let Raced::Finished(DemoOutcome { summary, .. }) = settle(outcome, &progress)? else { return Ok(End::Interrupted) };
     let json = serde_json::to_string_pretty(&summary)?;
     if arguments.json {
         printer::data(&format!("{json}\n"))?

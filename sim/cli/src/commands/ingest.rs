@@ -5,7 +5,7 @@ use lakebed_harness::file_ingest::{self, IngestOptions, IngestReport};
 use lakebed_harness::lake_folder;
 use lakebed_harness::run_dir::RunDir;
 
-use super::{Raced, race};
+use super::{Raced, race, settle};
 use crate::arguments::IngestArguments;
 use crate::environment::Environment;
 use crate::exit::End;
@@ -28,10 +28,9 @@ pub(super) fn run(arguments: &IngestArguments, environment: &Environment) -> any
     };
     file_ingest::check(&options)?;
     let run_dir = RunDir::keep(&folder)?;
-    let progress = Progress::new();
+    let progress = Progress::start(None);
     let outcome = race(file_ingest::run(options, &run_dir, Clock::wall(), progress.sink()));
-    progress.finish();
-    let Raced::Finished(report) = outcome? else { return Ok(End::Interrupted) };
+    let Raced::Finished(report) = settle(outcome, &progress)? else { return Ok(End::Interrupted) };
     if arguments.json {
         printer::data(&format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     } else {

@@ -12,18 +12,24 @@ mod report;
 mod run;
 mod state;
 mod up;
+mod watch;
 mod worker;
 
+use std::io::IsTerminal;
+use std::path::Path;
 use std::time::Duration;
 
 use lakebed_harness::HarnessError;
 use lakebed_harness::backend::{BackendChoice, DockerImages};
+use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Arguments, Backend, Command};
 use crate::environment::Environment;
 use crate::exit::{End, InputError};
 use crate::external;
+use crate::printer::Progress;
+use crate::tui::Screen;
 
 /// How long tasks may take to end after the run has, before the process leaves anyway.
 const RUNTIME_SHUTDOWN_MAX: Duration = Duration::from_secs(5);
@@ -33,12 +39,13 @@ const LOG_DEFAULT: &str = "warn,s3s=off";
 
 /// Runs one command.
 pub(crate) fn run(arguments: Arguments, environment: &Environment) -> anyhow::Result<End> {
-    start_log(environment);
+    start_log(environment, has_screen(&arguments.command));
     match arguments.command {
         Command::Demo(demo) => demo::run(&demo, environment),
         Command::Up(up) => up::run(&up, environment),
         Command::Run(run) => run::run(&run, environment),
         Command::ScenarioLife => run::life(environment),
+        Command::Watch(watch) => watch::run(watch, environment),
         Command::Ingest(ingest) => ingest::run(&ingest, environment),
         Command::Query(query) => query::run(&query, environment),
         Command::Control(control) => control::run(&control, environment),
@@ -53,14 +60,40 @@ pub(crate) fn run(arguments: Arguments, environment: &Environment) -> anyhow::Re
 }
 
 /// The log goes to stderr; warnings and worse unless `LAKEBED_LOG` asks for more.
-fn start_log(environment: &Environment) {
+fn start_log(environment: &Environment, has_screen: bool) {
     let filter = environment.log.as_deref().unwrap_or(LOG_DEFAULT);
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|error| {
         crate::printer::line(&format!("LAKEBED_LOG is ignored: {error}"));
         EnvFilter::new(LOG_DEFAULT)
     });
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).init();
+    let colours = std::io::stderr().is_terminal() && !environment.no_color && !has_screen;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| crate::printer::LogWriter)
+        .with_ansi(colours)
+        .with_target(true)
+        .init();
 }
+
+/// Whether the command draws on the terminal.
+fn has_screen(command: &Command) -> bool {
+    match command {
+        Command::Demo(demo) => demo.tui,
+        Command::Up(up) => up.tui,
+        Command::Run(run) => run.tui,
+        Command::Watch(_) => true,
+        _ => false,
+    }
+}
+
+/// Shows a run: on a screen when that is asked for, else on stderr.
+fn show(wanted: bool, state_dir: &Path, environment: &Environment) -> anyhow::Result<Progress> {
+    let screen = wanted.then(|| Screen::open(environment, state_dir.to_owned(), || INTERRUPT.notify_one()));
+    Ok(Progress::start(screen.transpose()?))
+}
+
+/// Ctrl-C on a screen: in raw mode the terminal sends no signal.
+static INTERRUPT: Notify = Notify::const_new();
 
 /// How an interruptible piece of work came out.
 enum Raced<T> {
@@ -78,6 +111,15 @@ fn race<T>(work: impl Future<Output = Result<T, HarnessError>>) -> anyhow::Resul
     })
 }
 
+/// What has become of a raced run: a screen stays until it is closed, or goes when the run did not come to its end.
+fn settle<T>(raced: anyhow::Result<Raced<T>>, progress: &Progress) -> anyhow::Result<Raced<T>> {
+    match &raced {
+        Ok(Raced::Finished(_)) => progress.finish(),
+        Ok(Raced::Interrupted) | Err(_) => progress.abandon(),
+    }
+    raced
+}
+
 /// Runs `work` to its end on a runtime of its own, and ends the tasks that it left behind.
 fn on_runtime<T>(work: impl Future<Output = Result<T, HarnessError>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -93,6 +135,7 @@ async fn interrupted() {
         // An error here means that the handler could not be installed: then the default action applies.
         Ok(()) = tokio::signal::ctrl_c() => {}
         Some(()) = terminate.recv() => {}
+        () = INTERRUPT.notified() => {}
         else => std::future::pending().await,
     }
 }

@@ -11,11 +11,11 @@ use lakebed_harness::scenario::shelf::{self, Found, SCENARIOS_MAX};
 use lakebed_harness::scenario::{lives, report};
 use serde_json::json;
 
-use super::{Raced, on_runtime, race};
+use super::{Raced, on_runtime, race, settle, show};
 use crate::arguments::{RunArguments, SourceArguments};
 use crate::environment::Environment;
 use crate::exit::{End, InputError};
-use crate::printer::{self, Progress, seconds, table};
+use crate::printer::{self, seconds, table};
 
 /// Largest order a life reads: a lake's files and one scenario are far smaller.
 const ORDER_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -35,14 +35,14 @@ pub(super) fn run(arguments: &RunArguments, environment: &Environment) -> anyhow
         base: base(arguments, environment)?,
     };
     // Events of scenarios that run side by side would be told as one muddle.
-    let quiet = arguments.quiet || arguments.jobs > 1 || found.len() * arguments.seed.len().max(1) > 1;
-    let progress = Progress::new();
+    let several = arguments.jobs > 1 || found.len() * arguments.seed.len().max(1) > 1;
+    let quiet = arguments.quiet || (several && !arguments.tui);
+    let progress = show(arguments.tui, &environment.state_dir, environment)?;
     let events = if quiet { Default::default() } else { progress.sink() };
     let told = |outcome: &ScenarioOutcome| printer::line(&told(outcome));
     let clock = Clock::wall();
     let raced = race(async { Ok(run_all(&found, &options, &clock, &events, told).await) });
-    progress.finish();
-    let Raced::Finished(outcomes) = raced? else { return Ok(End::Interrupted) };
+    let Raced::Finished(outcomes) = settle(raced, &progress)? else { return Ok(End::Interrupted) };
     if let Some(file) = &arguments.junit {
         std::fs::write(file, report::junit(&outcomes)).map_err(lakebed_harness::HarnessError::file("write", file))?;
     }

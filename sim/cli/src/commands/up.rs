@@ -5,12 +5,12 @@ use lakebed_harness::HarnessError;
 use lakebed_harness::run_dir::RunDir;
 use lakebed_harness::serve::{Up, UpOptions};
 
-use super::{interrupted, on_runtime};
+use super::{interrupted, on_runtime, show};
 use crate::arguments::{Backend, UpArguments};
 use crate::environment::Environment;
 use crate::exit::{End, InputError};
 use crate::mask_key;
-use crate::printer::{self, Progress};
+use crate::printer;
 
 pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow::Result<End> {
     let mut demo = super::demo::options(&arguments.source, environment, true)?;
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow:
         (Backend::Docker, None) => RunDir::throw_away()?,
         (_, folder) => RunDir::keep(folder.as_ref().unwrap_or(&environment.state_dir))?,
     };
-    let progress = Progress::new();
+    let progress = show(arguments.tui, run_dir.path(), environment)?;
     let events = progress.sink();
     let options = UpOptions { port: arguments.port, stores_only: arguments.stores_only, demo };
     let end = on_runtime(async {
@@ -52,6 +52,7 @@ pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow:
         up.stop().await?;
         failed.map(|()| End::Done)
     });
-    progress.finish();
+    // Whatever ended it, there is nothing left to look at.
+    progress.abandon();
     end
 }
