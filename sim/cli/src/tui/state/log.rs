@@ -61,10 +61,6 @@ impl LogLines {
         let end = self.lines.len() - self.scrolled.min(self.lines.len());
         self.lines.range(end.saturating_sub(height)..end)
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.lines.len()
-    }
 }
 
 /// An event in words, if it is worth a line.
@@ -133,7 +129,7 @@ mod tests {
         for number in 0..LOG_LINES_MAX + 3 {
             log.push(Timestamp::default(), Weight::Plain, number.to_string());
         }
-        assert_eq!(log.len(), LOG_LINES_MAX);
+        assert_eq!(log.lines.len(), LOG_LINES_MAX);
         assert_eq!(log.shown(LOG_LINES_MAX).next().expect("a line").text, "3");
     }
 }
