@@ -118,6 +118,9 @@ pub(crate) struct RunArguments {
     /// Seeds to run each with, e.g. 7,8,9; the scenario's own if not given
     #[arg(long, value_name = "N", value_delimiter = ',')]
     pub(crate) seed: Vec<u64>,
+    /// Where the services run; the scenario's own choice if not given
+    #[arg(long, value_enum)]
+    pub(crate) backend: Option<Backend>,
     /// Run each twice and compare the digests of bronze, silver and gold
     #[arg(long)]
     pub(crate) twice: bool,

@@ -12,7 +12,7 @@ use lakebed_harness::scenario::{lives, report};
 use serde_json::json;
 
 use super::{Raced, on_runtime, race, settle, show};
-use crate::arguments::{RunArguments, SourceArguments};
+use crate::arguments::{Backend, RunArguments, SourceArguments};
 use crate::environment::Environment;
 use crate::exit::{End, InputError};
 use crate::printer::{self, seconds, table};
@@ -23,7 +23,8 @@ const COUNTS: [(&str, ScenarioResult); 3] =
     [("passed", ScenarioResult::Passed), ("failed", ScenarioResult::Failed), ("broken", ScenarioResult::Broken)];
 
 pub(super) fn run(arguments: &RunArguments, environment: &Environment) -> anyhow::Result<End> {
-    let found = find(&arguments.scenarios)?;
+    let mut found = find(&arguments.scenarios)?;
+    choose_backends(&mut found, arguments.backend, environment)?;
     if !(1..=JOBS_MAX).contains(&arguments.jobs) {
         let message = format!("failed to run {} scenarios at once", arguments.jobs);
         return Err(InputError::because(message, format!("--jobs takes 1 to {JOBS_MAX}")));
@@ -79,22 +80,33 @@ fn find(arguments: &[String]) -> anyhow::Result<Vec<Found>> {
     for argument in arguments {
         found.extend(shelf::find(argument)?);
     }
-    if let Some(elsewhere) = found.iter().find(|found| found.scenario.backend != BackendName::Embedded) {
-        let message = format!(
-            "failed to run {}: scenarios on backend `{}` are not implemented yet",
-            elsewhere.file,
-            format!("{:?}", elsewhere.scenario.backend).to_lowercase()
-        );
-        return Err(InputError::because(
-            message,
-            "leave `backend` out: the embedded one needs no Docker and no account",
-        ));
-    }
     if found.len() > SCENARIOS_MAX {
         let message = format!("failed to run {} scenarios: at most {SCENARIOS_MAX} in one command", found.len());
         return Err(InputError::because(message, "split them over several commands"));
     }
     Ok(found)
+}
+
+/// Turns the scenarios' words, or the command line's, into what they mean in this environment.
+fn choose_backends(found: &mut [Found], asked: Option<Backend>, environment: &Environment) -> anyhow::Result<()> {
+    for found in found {
+        let name = asked.map_or(found.scenario.backend, |asked| match asked {
+            Backend::Embedded => BackendName::Embedded,
+            Backend::Docker => BackendName::Docker,
+            Backend::External => BackendName::External,
+        });
+        found.scenario.check_backend(name).map_err(|reason| {
+            let message = format!("failed to run {} on the backend asked for: {reason}", found.file);
+            InputError::because(message, "leave --backend out, or name the scenarios that can be run there")
+        })?;
+        let backend = match name {
+            BackendName::Embedded => Backend::Embedded,
+            BackendName::Docker => Backend::Docker,
+            BackendName::External => Backend::External,
+        };
+        found.backend = super::backend(backend, environment)?;
+    }
+    Ok(())
 }
 
 fn base(arguments: &RunArguments, environment: &Environment) -> anyhow::Result<DemoOptions> {
@@ -103,7 +115,7 @@ fn base(arguments: &RunArguments, environment: &Environment) -> anyhow::Result<D
 
 /// Options of a run over generated data, which a scenario fills in.
 fn options(environment: &Environment, lake: Option<std::path::PathBuf>) -> anyhow::Result<DemoOptions> {
-    let source = SourceArguments { scale: 1.0, seed: 0, backend: crate::arguments::Backend::Embedded, lake };
+    let source = SourceArguments { scale: 1.0, seed: 0, backend: Backend::Embedded, lake };
     super::demo::options(&source, environment, false)
 }
 

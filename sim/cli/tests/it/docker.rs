@@ -200,3 +200,19 @@ fn ctrl_c_removes_the_containers_which_listened_on_loopback_only() {
     assert_eq!(demo.wait().expect("ends").code(), Some(130), "{rest:?}");
     assert_eq!(containers(), Vec::<String>::new());
 }
+
+#[test]
+#[ignore = "needs a Docker engine and three images: make test-docker"]
+fn a_scenario_with_faults_runs_in_containers() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let run = ["run", "0005", "0007", "--backend", "docker", "--json"];
+    let output = lakebed(folder.path(), &run).output().expect("starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let outcomes: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(outcomes["passed"], 2, "{outcomes}");
+    for scenario in outcomes["scenarios"].as_array().expect("a list") {
+        assert_eq!(scenario["backend"], "docker", "{scenario}");
+    }
+    assert_eq!(containers(), Vec::<String>::new());
+}

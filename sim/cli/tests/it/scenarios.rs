@@ -88,10 +88,14 @@ fn a_broken_scenario_file_is_refused_with_file_line_and_the_nearest_key() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr.contains("my.toml:4: there is no key `ruote` here, did you mean `route`?"), "{stderr}");
-    std::fs::write(folder.path().join("my.toml"), "question = \"?\"\nbackend = \"docker\"\n").expect("write");
-    let output = lakebed(folder.path(), &["run", "my.toml"]).output().expect("starts");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("backend `docker` are not implemented yet"));
-    assert_eq!(output.status.code(), Some(1));
+    let restarts = "question = \"?\"\nbackend = \"docker\"\n\n[[step]]\ndo = \"restart\"\nafter = \"copy\"\n";
+    std::fs::write(folder.path().join("my.toml"), restarts).expect("write");
+    for arguments in [&["run", "my.toml"][..], &["run", "0013", "--backend", "docker"]] {
+        let output = lakebed(folder.path(), arguments).output().expect("starts");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("only the embedded backend has stores that are kept"), "{stderr}");
+        assert_eq!(output.status.code(), Some(1));
+    }
     let output = lakebed(folder.path(), &["run", "key-updat"]).output().expect("starts");
     assert!(String::from_utf8_lossy(&output.stderr).contains("did you mean `key-update`?"));
     assert_eq!(output.status.code(), Some(1));

@@ -287,12 +287,24 @@ impl Scenario {
         scenario.name_phases(&complain)?;
         scenario.check_steps(&complain)?;
         scenario.check_expect(&complain)?;
+        scenario.check_backend(scenario.backend).map_err(|reason| complain("backend", reason))?;
         Ok(scenario)
     }
 
     /// Whether a fault of this scenario kills the whole process, so that it needs one of its own.
     pub fn kills_the_process(&self) -> bool {
         self.faults.iter().any(kills_the_process)
+    }
+
+    /// Refuses a backend on which this scenario cannot be played.
+    pub fn check_backend(&self, backend: BackendName) -> Result<(), String> {
+        if self.needs_state() && backend != BackendName::Embedded {
+            return Err(format!(
+                "`{}` is killed or restarted, and only the embedded backend has stores that are kept and taken up again",
+                self.name
+            ));
+        }
+        Ok(())
     }
 
     /// Whether stores and Postgres must outlive what runs them.

@@ -12,6 +12,7 @@ use super::definition::{Scenario, Step, StepKind};
 use super::digests;
 use super::expectations::{Facts, compare};
 use super::outcome::{FaultTally, ScenarioOutcome, ScenarioResult, StepTiming};
+use crate::backend::BackendChoice;
 use crate::demo::{self, DemoOptions};
 use crate::error::HarnessError;
 use crate::event_log::EventWriter;
@@ -44,7 +45,11 @@ impl Order {
 
     /// The command that repeats it.
     pub fn repeat(&self) -> String {
-        format!("lakebed run {} --seed {}", self.argument, self.options.seed.0)
+        let backend = match self.options.backend {
+            BackendChoice::Embedded => String::new(),
+            _ => format!(" --backend {}", self.options.backend.name()),
+        };
+        format!("lakebed run {} --seed {}{backend}", self.argument, self.options.seed.0)
     }
 
     /// An outcome that says nothing but how it ended.

@@ -25,7 +25,7 @@ pub struct RunOptions {
     pub twice: bool,
     /// Scenarios at once.
     pub jobs: usize,
-    /// Everything else of a run; seed, scale, workload and faults are replaced.
+    /// Everything else of a run; seed, scale, backend, workload and faults are replaced.
     pub base: DemoOptions,
 }
 
@@ -84,7 +84,7 @@ async fn play(found: &Found, seed: Seed, base: &DemoOptions, clock: &Clock, even
     // Counters of a plan are shared by its clones, so each play gets a plan of its own.
     let faults = FaultPlan::new(seed, scenario.faults.clone());
     let kills = scenario.kills_the_process();
-    let options = DemoOptions { seed, faults, kept: false, ..base.clone() };
+    let options = DemoOptions { seed, faults, kept: false, backend: found.backend.clone(), ..base.clone() };
     let order = Order::new(scenario, found.argument.clone(), options);
     let broken = |error: HarnessError| ScenarioOutcome {
         error: Some(error.to_string()),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::complaint::nearest;
 use super::definition::Scenario;
+use crate::backend::BackendChoice;
 use crate::error::HarnessError;
 
 /// The word for every shipped scenario that must pass.
@@ -37,7 +38,7 @@ pub const SHIPPED: &[(&str, &str)] = shipped![
 ];
 
 /// A scenario and where it came from, so that a command that repeats it can name it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Found {
     /// What to give to `lakebed run`.
     pub argument: String,
@@ -47,12 +48,14 @@ pub struct Found {
     pub text: String,
     /// Read.
     pub scenario: Scenario,
+    /// Where it is played: whoever knows the environment has to turn the scenario's word into this.
+    pub backend: BackendChoice,
 }
 
 impl Found {
     fn read(argument: String, file: String, text: String) -> Result<Self, HarnessError> {
         let scenario = Scenario::parse(&file, &text)?;
-        Ok(Self { argument, file, text, scenario })
+        Ok(Self { argument, file, text, scenario, backend: BackendChoice::default() })
     }
 
     fn shipped((path, text): &(&str, &str)) -> Result<Self, HarnessError> {
@@ -119,9 +122,11 @@ mod tests {
         assert!(find(ALL).expect("all").len() >= 12);
     }
 
-    /// The text between two marks of the page that tells the keys.
-    fn section(name: &str) -> String {
-        let page = include_str!("../../../../scenarios/README.md");
+    const KEYS: &str = include_str!("../../../../scenarios/README.md");
+    const README: &str = include_str!("../../../../README.md");
+
+    /// The text between two marks of a page.
+    fn section(page: &str, name: &str) -> String {
         let (start, end) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));
         let from = page.find(&start).expect("its mark") + start.len();
         page[from..from + page[from..].find(&end).expect("its end")].to_owned()
@@ -129,14 +134,17 @@ mod tests {
 
     #[test]
     fn the_page_tells_every_scenario_case_and_fault() {
-        let mut scenarios = "| scenario | asks |\n| --- | --- |\n".to_owned();
-        for shipped in SHIPPED {
-            let scenario = Found::shipped(shipped).expect("valid").scenario;
-            scenarios.push_str(&format!("| [{}]({}) | {} |\n", scenario.name, shipped.0, scenario.question));
+        for (page, folder) in [(KEYS, ""), (README, "scenarios/")] {
+            let mut scenarios = "| scenario | asks |\n| --- | --- |\n".to_owned();
+            for shipped in SHIPPED {
+                let scenario = Found::shipped(shipped).expect("valid").scenario;
+                let (name, path, question) = (scenario.name, shipped.0, scenario.question);
+                scenarios.push_str(&format!("| [{name}]({folder}{path}) | {question} |\n"));
+            }
+            assert_eq!(section(page, "scenarios"), scenarios);
         }
-        assert_eq!(section("scenarios"), scenarios);
         let cases: Vec<_> = lakebed_source::case_names().iter().map(|case| format!("`{case}`")).collect();
-        assert_eq!(section("cases"), format!("Cases: {}.\n", cases.join(", ")));
+        assert_eq!(section(KEYS, "cases"), format!("Cases: {}.\n", cases.join(", ")));
         let mut faults =
             "| `stage` | `operation` | `kind` | one occurrence is |\n| --- | --- | --- | --- |\n".to_owned();
         for point in lakebed_contract::fault::POINTS {
@@ -144,7 +152,7 @@ mod tests {
             let (stage, operation) = (point.stage, point.operation);
             faults.push_str(&format!("| `{stage}` | `{operation}` | {} | {} |\n", kinds.join(", "), point.about));
         }
-        assert_eq!(section("faults"), faults);
+        assert_eq!(section(KEYS, "faults"), faults);
     }
 
     #[test]
