@@ -9,6 +9,7 @@ pub(crate) mod pii;
 
 pub(crate) mod comment;
 
+pub(crate) mod history;
 pub(crate) mod popularity;
 pub(crate) mod rows;
 

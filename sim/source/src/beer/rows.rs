@@ -12,11 +12,6 @@ use super::{comment, pii, words};
 use crate::row::{Field, SourceRow};
 use crate::truth::{PlantedValue, class};
 
-/// 2007-01-01T00:00:00Z, the first moment of a review.
-pub(crate) const FIRST_MOMENT: Timestamp = Timestamp::from_seconds(1_167_609_600);
-/// 2012-01-01T00:00:00Z, sixty months later; no review is as late as this.
-pub(crate) const END_MOMENT: Timestamp = Timestamp::from_seconds(1_325_376_000);
-
 /// `brewery`.
 #[derive(Clone, Debug)]
 pub(crate) struct Brewery {
@@ -219,17 +214,6 @@ pub(crate) fn draw_scores(rng: &mut impl RngCore, quality: i64) -> Scores {
     })
 }
 
-/// A moment in the sixty months; later ones are more likely, as the site grew. Whole numbers only, so that every platform
-/// draws the same.
-pub(crate) fn draw_moment(rng: &mut impl RngCore) -> Timestamp {
-    let span = END_MOMENT.0 - FIRST_MOMENT.0;
-    let mut at = rng.random_range(0..span);
-    if !per_mille(rng, 250) {
-        at = at.max(rng.random_range(0..span));
-    }
-    Timestamp(FIRST_MOMENT.0 + at)
-}
-
 pub(crate) fn draw_abv_tenths(rng: &mut impl RngCore) -> Option<i64> {
     match rng.random_range(0..1_000) {
         0..40 => None,
@@ -290,18 +274,5 @@ mod tests {
         };
         assert!((37..=39).contains(&mean_of(38)));
         assert!(mean_of(20) < mean_of(45) - 15);
-    }
-
-    #[test]
-    fn moments_fill_sixty_months_and_grow_with_time() {
-        use chrono::Datelike as _;
-        let mut rng = Seed(1).rng("moments");
-        let mut months = std::collections::BTreeMap::new();
-        for _ in 0..60_000 {
-            let at = draw_moment(&mut rng).to_datetime();
-            *months.entry((at.year(), at.month())).or_insert(0) += 1;
-        }
-        assert_eq!(months.len(), 60);
-        assert!(months[&(2011, 12)] > 4 * months[&(2007, 1)]);
     }
 }

@@ -7,8 +7,9 @@ use lakebed_contract::Seed;
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, RngCore};
 
+use super::history::History;
 use super::names::per_mille;
-use super::rows::{Beer, Brewery, Profile, Review, draw_moment, draw_scores};
+use super::rows::{Beer, Brewery, Profile, Review, draw_scores};
 use super::{comment, popularity::Popularity};
 use crate::error::SourceError;
 use crate::row::{SourceRow, write_csv_header, write_csv_row};
@@ -67,6 +68,7 @@ struct BeerFacts {
 pub(crate) struct World {
     seed: Seed,
     pub(crate) size: Size,
+    history: History,
     /// By beer id, from 1.
     beers: Vec<BeerFacts>,
     beer_ids: Ranked,
@@ -90,6 +92,7 @@ impl World {
             beer_ids: Ranked::new(&mut seed.rng("beer ranks"), size.beers, 50),
             profile_ids: Ranked::new(&mut seed.rng("profile ranks"), size.profiles, 25),
             seed,
+            history: History::of(size.reviews.unsigned_abs()),
             size,
         })
     }
@@ -135,7 +138,7 @@ impl World {
             beer_id,
             profile_id,
             scores: draw_scores(rng, beer.quality),
-            time: draw_moment(rng),
+            time: self.history.draw(rng),
             comment: if id % LONG_COMMENT_EVERY == FIRST_LONG_COMMENT || per_mille(rng, 1) {
                 Some(comment::long_comment(rng, &mut truth.planted))
             } else {

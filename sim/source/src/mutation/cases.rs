@@ -213,7 +213,7 @@ impl Script {
             beer_id: old.beer_id,
             profile_id: old.profile_id,
             scores: statement::scores(&mut self.rng),
-            time: statement::new_moment(&mut self.rng),
+            time: self.history.draw(&mut self.rng),
             comment,
         }
     }

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use super::cases::{CASE_CHANGES_MAX, Case};
 use super::live::{Live, LiveBeer, LiveReview, Parent, ROWS_MIN};
 use super::{CHANGES_WITH_EVERY_CASE, MutationPlan, MutationReport, statement};
+use crate::beer::history::History;
 use crate::beer::names::per_mille;
 use crate::beer::rows::{Beer, Brewery, Profile, Review};
 use crate::error::SourceError;
@@ -74,6 +75,7 @@ impl Draft {
 pub(super) struct Script {
     pub(super) rng: ChaCha8Rng,
     pub(super) live: Live,
+    pub(super) history: History,
     pub(super) report: MutationReport,
     /// While a transaction on the second connection is open, nothing a review may refer to is deleted.
     pub(super) parents_stay: bool,
@@ -97,6 +99,7 @@ impl Script {
         due.shuffle(&mut rng);
         Ok(Self {
             rng,
+            history: History::of(live.reviews.len() as u64),
             live,
             report: MutationReport::default(),
             parents_stay: false,
@@ -200,7 +203,7 @@ impl Script {
             beer_id,
             profile_id,
             scores: statement::scores(&mut self.rng),
-            time: statement::new_moment(&mut self.rng),
+            time: self.history.draw(&mut self.rng),
             comment,
         }
     }
@@ -228,7 +231,7 @@ impl Script {
             }
             _ => {
                 let at = self.live.any_review(&mut self.rng);
-                let (change, toasted) = statement::review_change(&mut self.rng, &mut truth.planted);
+                let (change, toasted) = statement::review_change(&mut self.rng, self.history, &mut truth.planted);
                 draft.change(&statement::update("review", self.live.reviews[at].id, &change));
                 if let Some(toasted) = toasted {
                     self.live.reviews[at].toasted = toasted;

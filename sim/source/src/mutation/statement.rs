@@ -2,11 +2,11 @@
 //!
 //! Text with literals rather than parameters, so that a whole transaction is one round trip.
 
-use lakebed_contract::Timestamp;
 use rand::{Rng as _, RngCore};
 
+use crate::beer::history::History;
 use crate::beer::names::{per_mille, person, pick_early};
-use crate::beer::rows::{SCORE_COLUMNS, draw_abv_tenths, draw_moment, draw_phone, draw_scores};
+use crate::beer::rows::{SCORE_COLUMNS, draw_abv_tenths, draw_phone, draw_scores};
 use crate::beer::{SCHEMA, comment, pii, words};
 use crate::row::{Field, SourceRow, sql_literal, sql_values};
 use crate::truth::{PlantedValue, class};
@@ -35,7 +35,11 @@ pub(super) fn new_scores(rng: &mut impl RngCore) -> String {
 }
 
 /// Assignments for a review; and whether the comment is stored out of line afterwards, if they touch it.
-pub(super) fn review_change(rng: &mut impl RngCore, planted: &mut Vec<PlantedValue>) -> (String, Option<bool>) {
+pub(super) fn review_change(
+    rng: &mut impl RngCore,
+    history: History,
+    planted: &mut Vec<PlantedValue>,
+) -> (String, Option<bool>) {
     match rng.random_range(0..100) {
         0..50 => (new_scores(rng), None),
         50..55 => (format!("comment = comment, review_overall = {}", one_score(rng)), None),
@@ -44,7 +48,7 @@ pub(super) fn review_change(rng: &mut impl RngCore, planted: &mut Vec<PlantedVal
             let (text, long) = new_comment(rng, planted);
             (format!("comment = {}", sql_literal(Field::text(text.as_deref()))), Some(long))
         }
-        _ => (format!("review_time = {}", sql_literal(Field::Instant(new_moment(rng)))), None),
+        _ => (format!("review_time = {}", sql_literal(Field::Instant(history.draw(rng)))), None),
     }
 }
 
@@ -59,10 +63,6 @@ pub(super) fn new_comment(rng: &mut impl RngCore, planted: &mut Vec<PlantedValue
 /// Scores of a new review.
 pub(super) fn scores(rng: &mut impl RngCore) -> crate::beer::rows::Scores {
     draw_scores(rng, QUALITY)
-}
-
-pub(super) fn new_moment(rng: &mut impl RngCore) -> Timestamp {
-    draw_moment(rng)
 }
 
 pub(super) fn beer_change(rng: &mut impl RngCore) -> String {
