@@ -1,4 +1,4 @@
-//! Whole screens under snapshot, from an event log made by hand: at 80 × 24 and 100 × 30, with colours and without.
+//! Whole screens under snapshot, from the event log of a real run (`demo --scale 0.0005`): at 80 × 24 and 100 × 30, with colours and without.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const PLAIN: Theme = Theme { colour: false, unicode: true };
 const COLOUR: Theme = Theme { colour: true, unicode: true };
 const ASCII: Theme = Theme { colour: false, unicode: false };
 
-/// A small run in the shape that an event log has; its numbers are made up.
+/// A small run as it was recorded.
 fn events() -> Vec<RecordedEvent> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/watched-run.jsonl");
     let text = std::fs::read_to_string(path).expect("the recorded log");

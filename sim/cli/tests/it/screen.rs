@@ -31,9 +31,9 @@ fn a_recorded_run_is_watched_screen_by_screen_and_the_terminal_restored() {
     let mut pty = Pty::start(lakebed(folder.path(), &["watch", &log.to_string_lossy()]));
     pty.wait_for(&["verdict pass", "firehose", "s3.notifications", "I10 ●"]);
     pty.press("2");
-    pty.wait_for(&["filter:", "BRONZE_DONE", ".csv.gz"]);
+    pty.wait_for(&["filter:", "BRONZE_DONE", "lambda"]);
     pty.press("/review\r\r");
-    let record = pty.wait_for(&["dm-stage", "attempts", "snapshot"]);
+    let record = pty.wait_for(&["dm-stage", "attempts", "quarantined + "]);
     assert!(record.contains("raw/review/"), "{record}");
     pty.press("r");
     pty.wait_for(&["only FAILED and QUARANTINED"]);

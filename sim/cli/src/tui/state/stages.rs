@@ -22,6 +22,7 @@ pub(crate) struct Stages {
 pub(crate) struct StageState {
     open: Vec<String>,
     has_worked: bool,
+    is_over: bool,
     flow: Flow,
 }
 
@@ -59,6 +60,7 @@ impl Stages {
     pub(crate) fn all_finished(&mut self) {
         for state in self.by_stage.values_mut() {
             state.open.clear();
+            state.is_over = true;
         }
     }
 
@@ -69,6 +71,7 @@ impl Stages {
     fn entry(&mut self, stage: Stage) -> &mut StageState {
         let state = self.by_stage.entry(stage).or_default();
         state.has_worked = true;
+        state.is_over = false;
         state
     }
 }
@@ -87,9 +90,9 @@ impl StageState {
         }
     }
 
-    /// Rows and bytes a second, over the last seconds.
+    /// Rows and bytes a second, over the last seconds; nothing once the run is over, where time stands still.
     pub(crate) fn rate(&self, now: Timestamp) -> (f64, f64) {
-        self.flow.rate(now)
+        if self.is_over { (0.0, 0.0) } else { self.flow.rate(now) }
     }
 
     /// Rows in each of the last seconds, oldest first.
@@ -170,8 +173,11 @@ mod tests {
         assert_eq!(gold(&stages), (Some("second".to_owned()), Activity::Working));
         stages.finished(Stage::Gold, "second");
         assert_eq!(gold(&stages), (Some("first".to_owned()), Activity::Working));
+        stages.moved(Stage::Gold, now, 1, 0);
+        stages.finished(Stage::Gold, "first");
+        assert_eq!(gold(&stages), (None, Activity::Working));
         stages.all_finished();
-        assert_eq!(gold(&stages), (None, Activity::Resting));
+        assert_eq!(gold(&stages), (None, Activity::Resting), "time stands still, and so does the rate");
         stages.moved(Stage::Gold, now, 1, 0);
         assert_eq!(gold(&stages).1, Activity::Working);
     }
