@@ -1,7 +1,8 @@
 //! A lake: the folder that says what is copied, masked, merged and aggregated. Nothing in lakebed is hard-wired to beer.
 //!
 //! `lakebed.toml` names the silver and gold models, `contracts/` the tables, `policy.yaml` the masks, `state_machines/` the
-//! Step Functions. The beer lake ships inside the binary. Takes texts, not paths: reading a folder is the caller's work.
+//! Step Functions, `judge/` what the models must equal. The beer lake ships inside the binary. Takes texts, not paths: reading
+//! a folder is the caller's work.
 
 use std::collections::BTreeMap;
 
@@ -42,6 +43,11 @@ pub struct Lake {
     pub gold: Vec<Model>,
     /// Amazon States Language documents by state machine name.
     pub state_machines: BTreeMap<String, String>,
+    /// By model: a SELECT in Postgres's dialect over the source tables that says, independently of the model's own SQL, what the
+    /// model must hold. Only the judge reads it; a model without one is not proven.
+    pub judge_sql: BTreeMap<String, String>,
+    /// A SELECT over silver and gold, in DuckDB's dialect, whose few rows a finished run shows.
+    pub showcase: Option<String>,
 }
 
 /// What is wrong with a lake folder.
@@ -108,6 +114,13 @@ pub const BEER_FILES: &[(&str, &str)] = &[
     ("gold/top_drinkers.sql", include_str!("../../beer/gold/top_drinkers.sql")),
     ("gold/top_styles_by_popularity.sql", include_str!("../../beer/gold/top_styles_by_popularity.sql")),
     ("gold/state_by_review_volume.sql", include_str!("../../beer/gold/state_by_review_volume.sql")),
+    ("showcase.sql", include_str!("../../beer/showcase.sql")),
+    ("judge/review_flat.sql", include_str!("../../beer/judge/review_flat.sql")),
+    ("judge/top_beers_by_rating.sql", include_str!("../../beer/judge/top_beers_by_rating.sql")),
+    ("judge/top_breweries_by_rating.sql", include_str!("../../beer/judge/top_breweries_by_rating.sql")),
+    ("judge/top_drinkers.sql", include_str!("../../beer/judge/top_drinkers.sql")),
+    ("judge/top_styles_by_popularity.sql", include_str!("../../beer/judge/top_styles_by_popularity.sql")),
+    ("judge/state_by_review_volume.sql", include_str!("../../beer/judge/state_by_review_volume.sql")),
     ("mappings/beeradvocate.toml", include_str!("../../beer/mappings/beeradvocate.toml")),
     (
         "state_machines/dm-ingestion-dispatcher.asl.json",
@@ -137,6 +150,9 @@ impl Lake {
         };
         let manifest: Manifest =
             toml::from_str(file("lakebed.toml".to_owned(), "every lake")?).map_err(LakeError::Manifest)?;
+        if manifest.tables.is_empty() {
+            return Err(LakeError::Invalid { reason: "`tables` is empty".to_owned() });
+        }
         let policy = Policy::from_yaml(file("policy.yaml".to_owned(), "every lake")?)?;
         let mut tables: Vec<TableContract> = Vec::new();
         for name in &manifest.tables {
@@ -165,7 +181,9 @@ impl Lake {
             let text = file(format!("state_machines/{name}.asl.json"), "`state_machines` of lakebed.toml")?.clone();
             state_machines.insert(name, text);
         }
-        Ok(Self { name: manifest.name, tables, policy, silver, gold, state_machines })
+        let judge_sql = judge_sql(files, silver.iter().chain(&gold))?;
+        let showcase = files.get("showcase.sql").cloned();
+        Ok(Self { name: manifest.name, tables, policy, silver, gold, state_machines, judge_sql, showcase })
     }
 
     /// A table by name.
@@ -177,6 +195,24 @@ impl Lake {
     pub fn batch_tables(&self) -> impl Iterator<Item = &TableContract> {
         self.tables.iter().filter(|table| table.load == LoadRoute::Batch)
     }
+}
+
+/// The judge's SQL by model; a file that belongs to no model is a mistake.
+fn judge_sql<'m>(
+    files: &BTreeMap<String, String>,
+    models: impl Iterator<Item = &'m Model>,
+) -> Result<BTreeMap<String, String>, LakeError> {
+    let models: Vec<&str> = models.map(|model| model.name.as_str()).collect();
+    let named = |path: &String| path.strip_prefix("judge/")?.strip_suffix(".sql").map(str::to_owned);
+    let mut found = BTreeMap::new();
+    for (name, sql) in files.iter().filter_map(|(path, text)| Some((named(path)?, text))) {
+        if !models.contains(&name.as_str()) {
+            let reason = format!("`judge/{name}.sql` belongs to no model; models: {}", models.join(", "));
+            return Err(LakeError::Invalid { reason });
+        }
+        found.insert(name, sql.clone());
+    }
+    Ok(found)
 }
 
 fn check_classes(table: &TableContract, policy: &Policy) -> Result<(), PolicyError> {
@@ -237,6 +273,19 @@ mod tests {
         files.insert("policy.yaml".into(), "version: 1\nclasses: {}\n".into());
         let refused = Lake::from_files(&files).expect_err("undecided class").to_string();
         assert!(refused.contains("profile."), "{refused}");
+    }
+
+    #[test]
+    fn every_beer_model_has_sql_of_the_judge_and_stray_sql_is_refused() {
+        let lake = Lake::beer();
+        for model in lake.silver.iter().chain(&lake.gold) {
+            let sql = &lake.judge_sql[&model.name];
+            assert!(model.key.iter().all(|column| sql.contains(column.as_str())), "{}", model.name);
+        }
+        let mut files = beer_files();
+        files.insert("judge/top_bears.sql".into(), "SELECT 1".into());
+        let refused = Lake::from_files(&files).expect_err("no such model").to_string();
+        assert!(refused.contains("judge/top_bears.sql") && refused.contains("top_drinkers"), "{refused}");
     }
 
     #[test]

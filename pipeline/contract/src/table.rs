@@ -125,7 +125,12 @@ pub struct TableContract {
     pub partition: Option<MonthPartition>,
     /// How the initial load travels.
     pub load: LoadRoute,
+    /// Rows that a generator of test data makes at scale 1; the pipeline does not read it.
+    pub generated_rows: Option<u64>,
 }
+
+/// Most rows a contract may ask a generator for at scale 1.
+pub const GENERATED_ROWS_MAX: u64 = 1_000_000_000;
 
 /// What is wrong with a contract file.
 #[derive(Debug, thiserror::Error)]
@@ -234,7 +239,7 @@ impl OdcsDocument {
                 return Err(format!("property `{}` is listed twice", column.name));
             }
         }
-        let (mut partition, mut load) = (None, LoadRoute::Stream);
+        let (mut partition, mut load, mut generated_rows) = (None, LoadRoute::Stream, None);
         for custom in object.custom_properties {
             match custom.property.as_str() {
                 "silverPartition" => partition = Some(month_partition(&custom.value, &columns)?),
@@ -245,12 +250,18 @@ impl OdcsDocument {
                         _ => return Err("customProperty `loadRoute` must be `stream` or `batch`".to_owned()),
                     }
                 }
+                "generatedRows" => match custom.value.as_u64() {
+                    Some(rows) if (1..=GENERATED_ROWS_MAX).contains(&rows) => generated_rows = Some(rows),
+                    _ => return Err(format!("customProperty `generatedRows` must be from 1 to {GENERATED_ROWS_MAX}")),
+                },
                 other => {
-                    return Err(format!("customProperty `{other}` is unknown; known: silverPartition, loadRoute"));
+                    return Err(format!(
+                        "customProperty `{other}` is unknown; known: silverPartition, loadRoute, generatedRows"
+                    ));
                 }
             }
         }
-        Ok(TableContract { schema, name: object.name, version: self.version, columns, partition, load })
+        Ok(TableContract { schema, name: object.name, version: self.version, columns, partition, load, generated_rows })
     }
 }
 

@@ -154,7 +154,7 @@ async fn dump(run: &Run, folder: &Path) -> Vec<String> {
         let sql = format!("SELECT {} FROM {}.{}", columns.join(", "), table.schema, table.name);
         copy_out(&client, &sql, &folder.join("silver").join(format!("{}.csv", table.name))).await;
     }
-    let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("../harness/src/judge/sql");
+    let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipeline/beer/judge");
     for model in lake_folder::open(None).expect("the beer lake").gold {
         let name = model.name;
         let sql = std::fs::read_to_string(queries.join(format!("{name}.sql"))).expect("the judge's SQL");

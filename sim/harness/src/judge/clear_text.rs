@@ -108,9 +108,18 @@ impl Search {
     }
 }
 
-/// Searches the object store and the control items.
-pub(super) async fn judge(search: Search, objects: &Objects, items: &[Item]) -> Result<Evidence, JudgeError> {
+/// Searches the object store and the control items. `personal`: whether the lake has columns with a PII class at all.
+pub(super) async fn judge(
+    search: Search,
+    personal: bool,
+    objects: &Objects,
+    items: &[Item],
+) -> Result<Evidence, JudgeError> {
     let mut evidence = Evidence::default();
+    if search.values == 0 && !personal {
+        evidence.holds("no column of the lake has a PII class");
+        return Ok(evidence);
+    }
     if search.values == 0 {
         evidence.cannot_check("no values were planted");
         return Ok(evidence);

@@ -18,9 +18,9 @@ use lakebed_contract::table::ColumnType;
 use super::cell::{Cell, Scrambler};
 use super::error::JudgeError;
 use super::finding::Evidence;
+use super::key::{RowKey, is_one_integer};
 use super::lakehouse::{Lakehouse, typed, unreadable};
 use super::rows::count_and_sample;
-use super::silver::integer_key;
 use super::source::SourceColumn;
 
 /// Snapshots walked per table; a longer history is a gap, not a pass.
@@ -29,19 +29,21 @@ const SNAPSHOTS_MAX: usize = 200;
 type Position = (i64, i64, i64);
 
 /// Positions seen so far, and the keys that went back.
-#[derive(Debug, Default)]
-struct Track {
-    highest: HashMap<i64, Position, BuildHasherDefault<Scrambler>>,
-    back: Vec<i64>,
+struct Track<K> {
+    highest: HashMap<K, Position, BuildHasherDefault<Scrambler>>,
+    back: Vec<K>,
 }
 
-impl Track {
-    fn see(&mut self, key: i64, position: Position) {
-        let highest = self.highest.entry(key).or_insert(position);
-        if position < *highest {
-            self.back.push(key);
-        } else {
-            *highest = position;
+impl<K: RowKey> Track<K> {
+    fn new() -> Self {
+        Self { highest: HashMap::default(), back: Vec::new() }
+    }
+
+    fn see(&mut self, key: K, position: Position) {
+        match self.highest.get_mut(&key) {
+            Some(highest) if position < *highest => self.back.push(key),
+            Some(highest) => *highest = position,
+            None => _ = self.highest.insert(key, position),
         }
     }
 }
@@ -55,28 +57,23 @@ pub(super) async fn judge(lake: &Lake, lakehouse: &Lakehouse) -> Result<Evidence
             evidence.cannot_check(format!("{name}: silver has no such table"));
             continue;
         };
-        let Some(key) = integer_key(contract) else {
-            evidence.cannot_check(format!("{name}: its key is not one integer column"));
-            continue;
-        };
-        let key_type = contract.column(key).map_or(ColumnType::Bigint, |column| column.column_type);
         let column = |name: &str, column_type| SourceColumn { name: name.to_owned(), column_type };
-        let columns = [
-            column(key, key_type),
+        let mut columns = vec![
             column("_generation", ColumnType::Integer),
             column("_commit_lsn", ColumnType::Bigint),
             column("_ordinal", ColumnType::Bigint),
         ];
-        match walk(&table, &columns).await? {
+        columns.extend(contract.key_columns().map(|key| column(&key.name, key.column_type)));
+        let walked = if is_one_integer(contract) {
+            walk::<i64>(&table, &columns).await?
+        } else {
+            walk::<String>(&table, &columns).await?
+        };
+        match walked {
             Err(reason) => evidence.cannot_check(format!("{name} {reason}")),
-            Ok(Walked { mut back, snapshots, keys }) => {
-                back.sort_unstable();
-                back.dedup();
-                if back.is_empty() {
-                    evidence.holds(format!("{name}: {keys} keys over {snapshots} snapshots"));
-                } else {
-                    evidence.fails(format!("{name}: keys that went back {}", count_and_sample(&back)));
-                }
+            Ok(Walked { back: Some(back), .. }) => evidence.fails(format!("{name}: keys that went back {back}")),
+            Ok(Walked { back: None, snapshots, keys }) => {
+                evidence.holds(format!("{name}: {keys} keys over {snapshots} snapshots"));
             }
         }
     }
@@ -84,19 +81,28 @@ pub(super) async fn judge(lake: &Lake, lakehouse: &Lakehouse) -> Result<Evidence
 }
 
 struct Walked {
-    back: Vec<i64>,
+    /// The keys that went back, counted; `None` when there are none.
+    back: Option<String>,
     snapshots: usize,
     keys: usize,
 }
 
-async fn walk(table: &Table, columns: &[SourceColumn; 4]) -> Result<Result<Walked, String>, JudgeError> {
+impl Walked {
+    fn new<K: RowKey>(mut back: Vec<K>, snapshots: usize, keys: usize) -> Self {
+        back.sort_unstable();
+        back.dedup();
+        Self { back: (!back.is_empty()).then(|| count_and_sample(&back)), snapshots, keys }
+    }
+}
+
+async fn walk<K: RowKey>(table: &Table, columns: &[SourceColumn]) -> Result<Result<Walked, String>, JudgeError> {
     let what = table.identifier().to_string();
     let mut snapshots: Vec<_> = table.metadata().snapshots().collect();
     snapshots.sort_by_key(|snapshot| snapshot.sequence_number());
     if snapshots.len() > SNAPSHOTS_MAX {
         return Ok(Err(format!("has {} snapshots, more than {SNAPSHOTS_MAX}", snapshots.len())));
     }
-    let mut track = Track::default();
+    let mut track = Track::<K>::new();
     let mut read: HashSet<String> = HashSet::new();
     for snapshot in &snapshots {
         let tasks = match plan(table, columns, snapshot.snapshot_id()).await {
@@ -109,7 +115,7 @@ async fn walk(table: &Table, columns: &[SourceColumn; 4]) -> Result<Result<Walke
         }
     }
     let Some(current) = table.metadata().current_snapshot_id() else {
-        return Ok(Ok(Walked { back: track.back, snapshots: snapshots.len(), keys: 0 }));
+        return Ok(Ok(Walked::new(track.back, snapshots.len(), 0)));
     };
     let tasks = match plan(table, columns, current).await {
         Ok(tasks) => tasks,
@@ -117,14 +123,14 @@ async fn walk(table: &Table, columns: &[SourceColumn; 4]) -> Result<Result<Walke
     };
     let keys = track.highest.len();
     let Track { mut highest, mut back } = track;
-    let ended = each_position(table, tasks, columns, |key, position| {
+    let ended = each_position(table, tasks, columns, |key: K, position| {
         if highest.remove(&key) != Some(position) {
             back.push(key);
         }
     })
     .await?;
     back.extend(highest.into_keys());
-    Ok(ended.map(|()| Walked { back, snapshots: snapshots.len(), keys }))
+    Ok(ended.map(|()| Walked::new(back, snapshots.len(), keys)))
 }
 
 async fn plan(table: &Table, columns: &[SourceColumn], snapshot: i64) -> iceberg::Result<Vec<FileScanTask>> {
@@ -134,11 +140,11 @@ async fn plan(table: &Table, columns: &[SourceColumn], snapshot: i64) -> iceberg
 }
 
 /// Reads key and position of every row of the planned files.
-async fn each_position(
+async fn each_position<K: RowKey>(
     table: &Table,
     tasks: Vec<FileScanTask>,
-    columns: &[SourceColumn; 4],
-    mut each: impl FnMut(i64, Position),
+    columns: &[SourceColumn],
+    mut each: impl FnMut(K, Position),
 ) -> Result<Result<(), String>, JudgeError> {
     let what = table.identifier().to_string();
     let reader = table.reader_builder().build();
@@ -159,15 +165,19 @@ async fn each_position(
     }
 }
 
-fn positions(
+/// Three columns of the position, then the key.
+fn positions<K: RowKey>(
     batch: &RecordBatch,
-    columns: &[SourceColumn; 4],
-    each: &mut impl FnMut(i64, Position),
+    columns: &[SourceColumn],
+    each: &mut impl FnMut(K, Position),
 ) -> Result<(), String> {
     let arrays = typed(batch, columns)?;
     for row in 0..batch.num_rows() {
-        let cells = [0, 1, 2, 3].map(|at| arrays[at].cell(row));
-        let [Cell::Int(key), Cell::Int(generation), Cell::Int(commit_lsn), Cell::Int(ordinal)] = cells else {
+        let (position, key) = arrays.split_at(3);
+        let [generation, commit_lsn, ordinal] = [0, 1, 2].map(|at| position[at].cell(row));
+        let (Some(key), Cell::Int(generation), Cell::Int(commit_lsn), Cell::Int(ordinal)) =
+            (K::read(key.len(), |at| key[at].cell(row)), generation, commit_lsn, ordinal)
+        else {
             return Err("has a row without key or position".to_owned());
         };
         each(key, (generation, commit_lsn, ordinal));
@@ -181,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_position_may_stay_or_grow_but_not_fall() {
-        let mut track = Track::default();
+        let mut track = Track::new();
         for (key, position) in [(1, (1, 0, 0)), (1, (1, 9, 2)), (2, (1, 9, 3)), (1, (1, 9, 2)), (2, (2, 0, 0))] {
             track.see(key, position);
         }

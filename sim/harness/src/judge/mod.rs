@@ -16,6 +16,7 @@ mod error;
 mod finding;
 mod gold;
 mod history;
+mod key;
 mod lakehouse;
 mod mask;
 mod objects;
@@ -44,6 +45,7 @@ pub use digest::{LakeDigest, RecordDigest, RowSum, TableDigest, digest};
 pub use durability::{Committed, SlotHistory, SlotSample};
 pub use error::JudgeError;
 pub use finding::{Finding, INVARIANTS, Verdict};
+pub use key::KeyValue;
 pub(crate) use lakehouse::Lakehouse;
 pub use repetition::Rerun;
 pub use stream::{SequenceNumber, ShardPlaces};
@@ -52,7 +54,7 @@ use control::Item;
 use finding::Evidence;
 use mask::Mask;
 use objects::Objects;
-use silver::TableJudge;
+use silver::{KeysEver, TableJudge};
 use source::Source;
 
 /// Why I7 stays open without a second run.
@@ -84,8 +86,11 @@ impl fmt::Debug for Planted {
 pub struct Truth {
     /// Planted personal data.
     pub planted: Vec<Planted>,
-    /// Table → every key it ever had.
+    /// Table whose key is one whole number → every key it ever had.
     pub keys_ever: BTreeMap<String, BTreeSet<i64>>,
+    /// The same for every other table, the parts in the contract's order.
+    #[serde(default)]
+    pub other_keys_ever: BTreeMap<String, BTreeSet<Vec<KeyValue>>>,
 }
 
 /// What the judge needs to see.
@@ -170,7 +175,8 @@ async fn judge_tables(input: &JudgeInput<'_>) -> Result<Judged, JudgeError> {
     let (mut live, mut deleted) = (Evidence::default(), Evidence::default());
     let contract_tables = async {
         for table in &input.lake.tables {
-            let keys_ever = input.truth.keys_ever.get(&table.name);
+            let single = input.truth.keys_ever.get(&table.name);
+            let keys_ever = KeysEver { single, other: input.truth.other_keys_ever.get(&table.name) };
             let judge = TableJudge { table, policy: &input.lake.policy, mask: &mask, keys_ever };
             let rows = judge.judge(&source, &lakehouse, &mut live, &mut deleted).await?;
             input.events.progress(Stage::Judge, &table.name, rows, 0);
@@ -192,6 +198,7 @@ async fn judge_stores(input: &JudgeInput<'_>, objects: &Objects, items: &[Item])
     }
     let (accepted, conserved) = conservation::judge(input.lake, objects, &records).await?;
     let search = clear_text::Search::new(&input.truth.planted)?;
-    let clear = clear_text::judge(search, objects, items).await?;
+    let personal = input.lake.tables.iter().flat_map(|table| &table.columns).any(|column| column.class.is_some());
+    let clear = clear_text::judge(search, personal, objects, items).await?;
     Ok(vec![("I4", accepted), ("I5", conserved), ("I8", clear), ("I10", ends)])
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, NaiveDate};
 use lakebed_contract::table::{ColumnType, TableContract};
 use lakebed_contract::{Lsn, layout};
 use serde::Deserialize;
@@ -37,10 +38,11 @@ pub(super) fn read(key: &str, bytes: &[u8], table: Option<&TableContract>) -> Re
 
 /// Key columns, when all have types that read the same from CSV, JSON and Parquet.
 fn readable_keys(table: &TableContract) -> Option<Vec<(String, ColumnType)>> {
+    use ColumnType::{Bigint, Date, Integer, Text, Timestamptz};
     table
         .key_columns()
         .map(|column| {
-            matches!(column.column_type, ColumnType::Integer | ColumnType::Bigint | ColumnType::Text)
+            matches!(column.column_type, Integer | Bigint | Text | Date | Timestamptz)
                 .then(|| (column.name.clone(), column.column_type))
         })
         .collect()
@@ -88,8 +90,21 @@ fn reason(error: &csv::Error) -> String {
 fn key_cell(text: &str, column_type: ColumnType) -> Option<Cell<'_>> {
     match column_type {
         ColumnType::Text => Some(Cell::Text(text)),
+        ColumnType::Date => date_cell(text),
+        ColumnType::Timestamptz => instant_cell(text),
         _ => text.parse().ok().map(Cell::Int),
     }
+}
+
+fn date_cell(text: &str) -> Option<Cell<'static>> {
+    Some(Cell::Date(NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.to_epoch_days()))
+}
+
+/// As Postgres writes it in a COPY, or as DMS does.
+fn instant_cell(text: &str) -> Option<Cell<'static>> {
+    let copied = || DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f%#z");
+    let moment = DateTime::parse_from_rfc3339(text).or_else(|_| copied()).ok()?;
+    Some(Cell::Instant(moment.timestamp_micros()))
 }
 
 #[derive(Deserialize)]
@@ -172,6 +187,8 @@ fn identity_of(record: &Record, keys: &[(String, ColumnType)]) -> Option<u64> {
         .iter()
         .map(|(name, column_type)| match (data.get(name)?, column_type) {
             (serde_json::Value::String(text), ColumnType::Text) => Some(Cell::Text(text)),
+            (serde_json::Value::String(text), ColumnType::Date) => date_cell(text),
+            (serde_json::Value::String(text), ColumnType::Timestamptz) => instant_cell(text),
             (serde_json::Value::Number(number), ColumnType::Integer | ColumnType::Bigint) => {
                 number.as_i64().map(Cell::Int)
             }
@@ -230,6 +247,16 @@ mod tests {
         let expected =
             [identity(1, commit, 2, "insert", &[Cell::Int(7)]), identity(1, commit, 3, "update", &[Cell::Int(7)])];
         assert_eq!(identities, expected.into_iter().collect());
+    }
+
+    #[test]
+    fn dates_and_instants_read_the_same_from_a_copy_and_from_dms() {
+        assert_eq!(date_cell("1970-01-03"), Some(Cell::Date(2)));
+        assert_eq!(date_cell("yesterday"), None);
+        for text in ["1970-01-01 00:00:01.5+00", "1970-01-01T00:00:01.500000Z", "1970-01-01 01:00:01.5+01"] {
+            assert_eq!(instant_cell(text), Some(Cell::Instant(1_500_000)), "{text}");
+        }
+        assert_eq!(instant_cell("1970-01-01"), None);
     }
 
     #[test]

@@ -143,7 +143,7 @@ impl<K: Hash + Eq + Ord + Display> ExpectedRows<K> {
 }
 
 /// `3 (1, 2, 9)`: how many, and the first few.
-pub(super) fn count_and_sample(keys: &[i64]) -> String {
+pub(super) fn count_and_sample<K: Display>(keys: &[K]) -> String {
     let first: Vec<_> = keys.iter().take(SAMPLE_MAX).map(ToString::to_string).collect();
     format!("{} ({})", keys.len(), first.join(", "))
 }

@@ -32,7 +32,15 @@ fn column(name: &str, column_type: ColumnType, is_key: bool) -> Column {
 
 fn table(name: &str, columns: Vec<Column>) -> TableContract {
     let (schema, version) = ("shop".into(), "1.0.0".into());
-    TableContract { schema, name: name.into(), version, columns, partition: None, load: LoadRoute::Stream }
+    TableContract {
+        schema,
+        name: name.into(),
+        version,
+        columns,
+        partition: None,
+        load: LoadRoute::Stream,
+        generated_rows: None,
+    }
 }
 
 fn shop() -> Lake {
