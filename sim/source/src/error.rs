@@ -96,7 +96,7 @@ pub enum SourceError {
         #[source]
         source: DatabaseError,
     },
-    /// The generator makes beer data only.
+    /// A lake whose rows cannot be generated.
     #[error("failed to generate data for lake `{lake}`: {reason}")]
     Lake {
         /// Name of the lake.

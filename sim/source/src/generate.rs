@@ -6,9 +6,9 @@ use std::path::Path;
 
 use lakebed_contract::{EventSink, Lake, Seed, Stage};
 
-use crate::beer::check_lake;
-use crate::beer::world::{Chunk, World};
+use crate::beer::world::Chunk;
 use crate::error::SourceError;
+use crate::generator::Generator;
 use crate::truth::SourceTruth;
 
 /// Writes `<out>/<table>.csv` for each table of `lake`, byte for byte the rows that [`crate::load`] loads. Blocks.
@@ -19,8 +19,7 @@ pub fn generate_files(
     out: &Path,
     events: &EventSink,
 ) -> Result<SourceTruth, SourceError> {
-    check_lake(lake)?;
-    let world = World::new(seed, scale)?;
+    let generator = Generator::new(lake, seed, scale, events)?;
     fs::create_dir_all(out).map_err(SourceError::io(format!("create `{}`", out.display())))?;
     let mut truth = SourceTruth::default();
     for table in &lake.tables {
@@ -31,7 +30,7 @@ pub fn generate_files(
             events.progress(Stage::Source, &table.name, chunk.rows, chunk.csv.len() as u64);
             file.write_all(chunk.csv.as_bytes()).map_err(failed())
         };
-        world.write_table(&table.name, true, &mut truth, &mut write)?;
+        generator.write_table(&table.name, &mut truth, &mut write)?;
         file.flush().map_err(failed())?;
     }
     Ok(truth)

@@ -1,4 +1,5 @@
-//! The source of the lake: the Postgres server process, the beer data in it, and the changes that befall it.
+//! The source of the lake: the Postgres server process, the data in it (beer, or whatever a contract describes), and the
+//! changes that befall it.
 //!
 //! Follow the data downwards: a server is found and started, gets its tables, is loaded, is changed, and a table is
 //! exported for the batch path. Everything that is random comes from a `Seed`, so one number repeats the same rows and
@@ -11,6 +12,8 @@ mod connect;
 mod schema;
 
 mod beer;
+mod contract_rows;
+mod generator;
 mod ledger;
 mod row;
 mod truth;
@@ -27,12 +30,13 @@ pub use connect::connect;
 pub use error::{DatabaseError, SourceError};
 pub use export::{ExportReport, export_table};
 pub use generate::generate_files;
+pub use generator::check_lake;
 pub use ledger::{clear, read_truth};
 pub use load::load;
 pub use mutation::{MutationPlan, MutationReport, case_names, mutate};
 pub use postgres::{PostgresConfig, PostgresInstallation, PostgresServer, find_postgres, random_password};
 pub use schema::{create_schema, create_table_sql};
-pub use truth::{PlantedValue, SourceTruth};
+pub use truth::{KeyPart, PlantedValue, SourceTruth};
 
 /// The bounds in force at the source, by name, for the first event of a run.
 pub fn bounds() -> BTreeMap<String, u64> {

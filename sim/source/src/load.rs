@@ -12,10 +12,10 @@ use lakebed_contract::{EventSink, Lake, Seed, Stage, TableContract};
 use tokio::sync::mpsc;
 use tokio_postgres::Client;
 
-use crate::beer::check_lake;
-use crate::beer::world::{Chunk, World};
+use crate::beer::world::Chunk;
 use crate::connect::connect;
 use crate::error::SourceError;
+use crate::generator::Generator;
 use crate::ledger;
 use crate::schema::{qualified, quote};
 use crate::truth::SourceTruth;
@@ -31,13 +31,12 @@ pub async fn load(
     seed: Seed,
     events: &EventSink,
 ) -> Result<SourceTruth, SourceError> {
-    check_lake(lake)?;
-    let world = Arc::new(World::new(seed, scale)?);
+    let generator = Arc::new(Generator::new(lake, seed, scale, events)?);
     let client = connect(endpoint).await?;
     let mut truth = SourceTruth::default();
     for table in &lake.tables {
         refuse_rows(&client, table).await?;
-        truth = copy_table(&client, table, Arc::clone(&world), truth, events).await?;
+        truth = copy_table(&client, table, Arc::clone(&generator), truth, events).await?;
     }
     ledger::note_planted(&client, &truth.planted).await?;
     Ok(truth)
@@ -57,22 +56,22 @@ async fn refuse_rows(client: &Client, table: &TableContract) -> Result<(), Sourc
 async fn copy_table(
     client: &Client,
     table: &TableContract,
-    world: Arc<World>,
+    generator: Arc<Generator>,
     mut truth: SourceTruth,
     events: &EventSink,
 ) -> Result<SourceTruth, SourceError> {
     let (sender, mut chunks) = mpsc::channel::<Chunk>(CHUNKS_IN_FLIGHT_MAX);
     let name = table.name.clone();
     let interrupted = || SourceError::Interrupted { what: format!("load table `{}`", table.name) };
-    let generator = tokio::task::spawn_blocking(move || {
+    let columns: Vec<String> = generator.columns(table).into_iter().map(quote).collect();
+    let drawn = tokio::task::spawn_blocking(move || {
         let stopped = || SourceError::Interrupted { what: format!("generate table `{name}`") };
         let mut send = |chunk| sender.blocking_send(chunk).map_err(|_| stopped());
-        world.write_table(&name, true, &mut truth, &mut send)?;
+        generator.write_table(&name, &mut truth, &mut send)?;
         Ok::<_, SourceError>(truth)
     });
     let failed = || SourceError::database(format!("load table `{}`", table.name));
     // The generator writes a header, and `match` (Postgres 15) makes the server compare it with the columns named here.
-    let columns: Vec<String> = generated_columns(table).map(quote).collect();
     let copy = format!("COPY {} ({}) FROM STDIN (FORMAT csv, HEADER match)", qualified(table), columns.join(", "));
     let mut copy = Box::pin(client.copy_in::<_, Bytes>(&copy).await.map_err(failed())?);
     while let Some(chunk) = chunks.recv().await {
@@ -81,12 +80,7 @@ async fn copy_table(
         events.progress(Stage::Source, &table.name, chunk.rows, bytes);
     }
     // Joined before the COPY is finished, so that a generator's failure never commits half a table.
-    let truth = generator.await.map_err(|_| interrupted())??;
+    let truth = drawn.await.map_err(|_| interrupted())??;
     copy.as_mut().finish().await.map_err(failed())?;
     Ok(truth)
-}
-
-/// Columns in the order in which the generator writes them.
-fn generated_columns(table: &TableContract) -> impl Iterator<Item = &str> {
-    crate::beer::columns_of(&table.name).iter().copied()
 }

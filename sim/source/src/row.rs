@@ -13,8 +13,19 @@ use lakebed_contract::Timestamp;
 pub(crate) enum Field<'a> {
     /// NULL.
     Null,
-    /// `bigint`.
+    /// `boolean`.
+    Boolean(bool),
+    /// `integer` or `bigint`.
     Integer(i64),
+    /// `double precision`, never NaN or infinite.
+    Double(f64),
+    /// `numeric`: `unscaled` / 10^`scale`.
+    Decimal {
+        /// The digits without the point.
+        unscaled: i128,
+        /// Digits after the point.
+        scale: u8,
+    },
     /// `numeric` with one digit after the point, in tenths.
     Tenths(i64),
     /// `text`.
@@ -51,17 +62,20 @@ pub(crate) fn write_csv_header<R: SourceRow>(out: &mut String) {
 /// Appends `row` as a CSV line.
 pub(crate) fn write_csv_row<R: SourceRow>(row: &R, out: &mut String) {
     let mut first = true;
-    row.visit(&mut |field| {
-        if !std::mem::take(&mut first) {
-            out.push(',');
-        }
-        match field {
-            Field::Null => {}
-            Field::Text(text) => write_quoted(text, '"', out),
-            other => write_plain(other, out),
-        }
-    });
+    row.visit(&mut |field| write_csv_field(field, std::mem::take(&mut first), out));
     out.push('\n');
+}
+
+/// Appends one field of a CSV line, with the comma before it unless it is the first.
+pub(crate) fn write_csv_field(field: Field<'_>, first: bool, out: &mut String) {
+    if !first {
+        out.push(',');
+    }
+    match field {
+        Field::Null => {}
+        Field::Text(text) => write_quoted(text, '"', out),
+        other => write_plain(other, out),
+    }
 }
 
 /// The row as `(…, …)` for an INSERT.
@@ -96,13 +110,26 @@ pub(crate) fn sql_literal(field: Field<'_>) -> String {
 fn write_plain(field: Field<'_>, out: &mut String) {
     let written = match field {
         Field::Null => Ok(()),
+        Field::Boolean(value) => write!(out, "{value}"),
         Field::Integer(value) => write!(out, "{value}"),
+        // With an exponent where it is shorter: the least digits that read back as the same number.
+        Field::Double(value) => write!(out, "{value:?}"),
+        Field::Decimal { unscaled, scale } => write_decimal(unscaled, scale, out),
         Field::Tenths(value) => write!(out, "{}.{}", value / 10, value.abs() % 10),
         Field::Text(text) => out.write_str(text),
         Field::Date(date) => write!(out, "{date}"),
         Field::Instant(at) => write!(out, "{at}"),
     };
     written.expect("writing to a String cannot fail");
+}
+
+fn write_decimal(unscaled: i128, scale: u8, out: &mut String) -> std::fmt::Result {
+    let (sign, digits) = (if unscaled < 0 { "-" } else { "" }, unscaled.unsigned_abs());
+    if scale == 0 {
+        return write!(out, "{sign}{digits}");
+    }
+    let (scale, one) = (usize::from(scale), 10_u128.pow(u32::from(scale)));
+    write!(out, "{sign}{}.{:0scale$}", digits / one, digits % one)
 }
 
 fn write_quoted(text: &str, quote: char, out: &mut String) {
@@ -147,6 +174,21 @@ mod tests {
             line,
             "a,b,c,d,e,f,g\n-3,,\"\",\"it's \"\"so\"\",\nyes\\no\",4.5,1990-02-03,2009-01-01T00:00:00.000001Z\n"
         );
+    }
+
+    #[test]
+    fn numbers_keep_every_digit() {
+        let written = |field| sql_literal(field);
+        for (unscaled, scale, expect) in
+            [(-5, 2, "-0.05"), (12_345, 2, "123.45"), (7, 0, "7"), (0, 3, "0.000"), (-120, 1, "-12.0")]
+        {
+            assert_eq!(written(Field::Decimal { unscaled, scale }), expect);
+        }
+        let widest = 10_i128.pow(38) - 1;
+        assert_eq!(written(Field::Decimal { unscaled: widest, scale: 38 }), format!("0.{}", "9".repeat(38)));
+        assert_eq!(written(Field::Double(1e-300)), "1e-300");
+        assert_eq!(written(Field::Double(0.1)), "0.1");
+        assert_eq!(written(Field::Boolean(true)), "true");
     }
 
     #[test]

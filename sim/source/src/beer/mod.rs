@@ -17,27 +17,36 @@ pub(crate) mod world;
 
 use lakebed_contract::Lake;
 
-use crate::error::SourceError;
 use crate::row::SourceRow;
 
 /// Schema of the beer tables.
 pub(crate) const SCHEMA: &str = "dm_core";
 
-/// Refuses a lake whose tables are not the beer tables: an edited copy may change anything but what is generated.
-pub(crate) fn check_lake(lake: &Lake) -> Result<(), SourceError> {
-    let refuse = |reason: String| Err(SourceError::Lake { lake: lake.name.clone(), reason });
-    for table in &lake.tables {
-        let columns = columns_of(&table.name);
-        if columns.is_empty() || table.schema != SCHEMA {
-            return refuse(format!("there is no generator for table `{}.{}`", table.schema, table.name));
+/// The beer tables.
+pub(crate) const TABLES: [&str; 4] =
+    [rows::Brewery::TABLE, rows::Beer::TABLE, rows::Profile::TABLE, rows::Review::TABLE];
+
+/// Whether the beer generator can fill the beer tables of `lake`: all four must be there with the columns, types and keys they ship
+/// with. Else, why not. Other tables of the lake do not matter here.
+pub(crate) fn fits(lake: &Lake) -> Result<(), String> {
+    let shipped = Lake::beer();
+    for name in TABLES {
+        let known = shipped.table(name).expect("the beer lake has its tables");
+        let table = lake.table(name).ok_or_else(|| format!("there is no table `{name}`"))?;
+        if table.schema != SCHEMA {
+            return Err(format!("table `{name}` lies in schema `{}` instead of `{SCHEMA}`", table.schema));
         }
         for column in &table.columns {
-            if !columns.contains(&column.name.as_str()) {
-                return refuse(format!("there is no generator for column `{}.{}`", table.name, column.name));
+            let same = known.column(&column.name).is_some_and(|known| {
+                let not_null = known.nullable && !column.nullable;
+                known.column_type == column.column_type && known.is_key == column.is_key && !not_null
+            });
+            if !same {
+                return Err(format!("column `{name}.{}` is not one the beer generator knows", column.name));
             }
         }
-        if let Some(missing) = columns.iter().find(|name| table.column(name).is_none()) {
-            return refuse(format!("table `{}` lacks column `{missing}`", table.name));
+        if let Some(missing) = known.columns.iter().find(|known| table.column(&known.name).is_none()) {
+            return Err(format!("table `{name}` lacks column `{}`", missing.name));
         }
     }
     Ok(())
@@ -61,13 +70,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_lake_of_beer_tables_is_accepted() {
-        assert!(check_lake(&Lake::beer()).is_ok());
-        let mut files: std::collections::BTreeMap<String, String> =
-            BEER_FILES.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-        let brewery = files.get_mut("contracts/brewery.yaml").unwrap();
-        *brewery = brewery.replace("name: city", "name: town");
-        let lake = Lake::from_files(&files).unwrap();
-        assert!(check_lake(&lake).expect_err("an unknown column").to_string().contains("brewery.town"));
+    fn only_the_beer_tables_as_they_ship_are_filled() {
+        let why = |file: &str, from: &str, to: &str| {
+            let mut files: std::collections::BTreeMap<String, String> =
+                BEER_FILES.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+            let text = files.get_mut(file).unwrap();
+            assert!(text.contains(from));
+            *text = text.replace(from, to);
+            fits(&Lake::from_files(&files).unwrap())
+        };
+        assert_eq!(fits(&Lake::beer()), Ok(()));
+        assert_eq!(why("contracts/profile.yaml", "version: 1.0.0", "version: 1.1.0"), Ok(()));
+        let city = why("contracts/brewery.yaml", "name: city", "name: town");
+        assert!(city.expect_err("an unknown column").contains("brewery.town"));
+        let strength = why("contracts/beer.yaml", "numeric(4,1)", "numeric(5,2)");
+        assert!(strength.expect_err("another type").contains("beer.beer_abv"));
+        let shop = why("contracts/beer.yaml", "dm_core.beer", "shop.beer");
+        assert!(shop.expect_err("another schema").contains("`shop`"));
     }
 }

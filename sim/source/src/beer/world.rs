@@ -19,7 +19,7 @@ use crate::truth::SourceTruth;
 pub(crate) const SCALE_MAX: f64 = 100.0;
 
 /// Bytes of CSV after which a chunk is handed on.
-const CHUNK_BYTES: usize = 256 * 1024;
+pub(crate) const CHUNK_BYTES: usize = 256 * 1024;
 /// Every so many reviews have a long comment, the first of them early, so that small worlds have one too.
 const LONG_COMMENT_EVERY: i64 = 331;
 const FIRST_LONG_COMMENT: i64 = 7;
@@ -35,9 +35,7 @@ pub(crate) struct Size {
 
 impl Size {
     pub(crate) fn at_scale(scale: f64) -> Result<Self, SourceError> {
-        if !(scale > 0.0 && scale <= SCALE_MAX) {
-            return Err(SourceError::Scale { scale, max: SCALE_MAX });
-        }
+        let scale = checked_scale(scale)?;
         // Exact enough: the product stays far below 2^53.
         let count = |at_one: f64| ((at_one * scale).round() as i64).max(1);
         Ok(Self {
@@ -47,6 +45,11 @@ impl Size {
             reviews: count(1_586_614.0),
         })
     }
+}
+
+/// Refuses a scale that means nothing.
+pub(crate) fn checked_scale(scale: f64) -> Result<f64, SourceError> {
+    if scale > 0.0 && scale <= SCALE_MAX { Ok(scale) } else { Err(SourceError::Scale { scale, max: SCALE_MAX }) }
 }
 
 /// Some rows of a table as CSV.
@@ -121,6 +124,17 @@ impl World {
                 lake: "beer".to_owned(),
                 reason: format!("there is no generator for table `{other}`"),
             }),
+        }
+    }
+
+    /// Initial rows of a beer table; `None` for any other.
+    pub(crate) fn rows_of(&self, table: &str) -> Option<i64> {
+        match table {
+            Brewery::TABLE => Some(self.size.breweries),
+            Beer::TABLE => Some(self.size.beers),
+            Profile::TABLE => Some(self.size.profiles),
+            Review::TABLE => Some(self.size.reviews),
+            _ => None,
         }
     }
 

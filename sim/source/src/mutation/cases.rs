@@ -15,7 +15,7 @@ use crate::truth::SourceTruth;
 /// Committed changes of the largest case.
 pub(super) const CASE_CHANGES_MAX: u64 = 8;
 /// Changes of a transaction that runs while another is open.
-const INNER_STATEMENTS_MAX: u64 = 2;
+pub(super) const INNER_STATEMENTS_MAX: u64 = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Case {
@@ -71,15 +71,16 @@ impl Case {
 }
 
 impl Script {
-    /// The steps of one case, at most [`CASE_CHANGES_MAX`] committed changes.
-    pub(super) fn case(&mut self, case: Case, truth: &mut SourceTruth) -> Vec<Step> {
+    /// The steps of one case, at most [`CASE_CHANGES_MAX`] committed changes: on reviews, or `on_other` on a contract table.
+    pub(super) fn case(&mut self, case: Case, on_other: bool, truth: &mut SourceTruth) -> Vec<Step> {
         *self.report.cases.entry(case.name().to_owned()).or_default() += 1;
         if case == Case::Overlap {
-            return self.overlap(truth);
+            return if on_other { self.overlap_other(truth) } else { self.overlap(truth) };
         }
         let mut draft = Draft::default();
         draft.say("BEGIN");
         match case {
+            _ if on_other => self.other_case(case, &mut draft, truth),
             Case::DeleteReinsert => self.delete_reinsert(&mut draft, truth),
             Case::InsertUpdateDelete => self.insert_update_delete(&mut draft, truth),
             Case::KeyUpdate => {
@@ -123,7 +124,12 @@ impl Script {
         self.delete_review(self.live.reviews.len() - 1, draft);
     }
 
-    fn update_key(&mut self, at: usize, draft: &mut Draft, truth: &mut SourceTruth) {
+    fn update_key(&mut self, mut at: usize, draft: &mut Draft, truth: &mut SourceTruth) {
+        if self.is_referred(at) {
+            let review = self.draw_review(truth);
+            self.insert_review(&review, draft, truth);
+            at = self.live.reviews.len() - 1;
+        }
         let key = self.live.new_key("review");
         draft.change(&statement::update("review", self.live.reviews[at].id, &format!("review_id = {key}")));
         self.live.reviews[at].id = key;
@@ -179,7 +185,10 @@ impl Script {
         }
         let at = self.live.any_review(&mut self.rng);
         let updated = self.live.remove_review(at);
-        let at = self.live.any_review(&mut self.rng);
+        let Some(at) = self.free_review() else {
+            self.live.add_review(updated);
+            return vec![self.transaction(INNER_STATEMENTS_MAX, truth)];
+        };
         let deleted = self.live.remove_review(at);
         let inserted = self.draw_review(truth);
         self.parents_stay = true;

@@ -85,6 +85,11 @@ impl Live {
         *highest = key.max(*highest);
     }
 
+    /// Rows of all four tables.
+    pub(super) fn rows(&self) -> usize {
+        self.reviews.len() + self.beers.len() + self.profiles.len() + self.breweries.len()
+    }
+
     /// Index of a random review.
     pub(super) fn any_review(&self, rng: &mut impl RngCore) -> usize {
         rng.random_range(0..self.reviews.len())

@@ -1,26 +1,30 @@
-//! Changes to loaded beer data: a seeded run of transactions, from plain updates to the cases that break pipelines.
+//! Changes to loaded data: a seeded run of transactions, from plain updates to the cases that break pipelines.
 //!
-//! The script (`script`, `cases`) is drawn from the seed and from what is live (`live`), so the same seed on the same data
-//! gives the same statements in the same order. Here they are executed: one round trip per transaction, a second
+//! The script (`script`, `cases`) is drawn from the seed and from what is live (`live` for beer, `others` for tables that are
+//! generated from their contracts), so the same seed on the same data gives the same statements in the same order. Here they are executed: one round trip per transaction, a second
 //! connection for transactions that overlap. Rows changed are compared with rows meant to be changed.
 
 mod cases;
 mod live;
+mod others;
 pub(crate) mod script;
 mod statement;
 
 use std::collections::BTreeMap;
 
 use lakebed_contract::endpoints::PostgresEndpoint;
-use lakebed_contract::{EventSink, Seed, Stage};
+use lakebed_contract::{EventSink, Lake, Seed, Stage};
 use serde::{Deserialize, Serialize};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::connect::connect;
+use crate::contract_rows::Plans;
 use crate::error::SourceError;
+use crate::generator::{beer_tables, has_beer};
 use crate::ledger;
 use crate::truth::SourceTruth;
 
+use live::Live;
 use script::{Connection, Script, Step};
 
 /// From this many changes on, each of the nasty cases occurs at least once.
@@ -89,16 +93,21 @@ impl MutationReport {
     }
 }
 
-/// Changes the loaded tables by `plan`. New keys and planted values are added to `truth`. Nobody else may write meanwhile.
+/// Changes the loaded tables of `lake` by `plan`. New keys and planted values are added to `truth`. Nobody else may write meanwhile.
 pub async fn mutate(
     endpoint: &PostgresEndpoint,
+    lake: &Lake,
     plan: MutationPlan,
     truth: &mut SourceTruth,
     events: &EventSink,
 ) -> Result<MutationReport, SourceError> {
     let (first, second) = (connect(endpoint).await?, connect(endpoint).await?);
-    let live = live::read(&first, truth).await?;
-    let mut script = Script::new(&plan, live)?;
+    // Why beer tables have no generator of their own was said when they were loaded.
+    let has_beer = has_beer(lake, &EventSink::default());
+    let live = if has_beer { live::read(&first, truth).await? } else { Live::default() };
+    let plans = Plans::new(lake, beer_tables(has_beer), |_| 1)?;
+    let others = others::read(&first, plans, live.rows(), truth).await?;
+    let mut script = Script::new(&plan, has_beer, live, others)?;
     let mut emitted: BTreeMap<String, u64> = BTreeMap::new();
     let mut noted = truth.planted.len();
     while let Some(steps) = script.next_unit(truth) {

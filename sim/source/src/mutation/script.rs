@@ -11,12 +11,13 @@ use rand_chacha::ChaCha8Rng;
 
 use super::cases::{CASE_CHANGES_MAX, Case};
 use super::live::{Live, LiveBeer, LiveReview, Parent, ROWS_MIN};
+use super::others::{FREE_ROW_DRAWS_MAX, Others};
 use super::{CHANGES_WITH_EVERY_CASE, MutationPlan, MutationReport, statement};
 use crate::beer::history::History;
 use crate::beer::names::per_mille;
 use crate::beer::rows::{Beer, Brewery, Profile, Review};
 use crate::error::SourceError;
-use crate::truth::SourceTruth;
+use crate::truth::{KeyPart, SourceTruth};
 
 /// Statements of one transaction.
 pub(crate) const STATEMENTS_MAX: u64 = 20;
@@ -74,33 +75,44 @@ impl Draft {
 
 pub(super) struct Script {
     pub(super) rng: ChaCha8Rng,
+    has_beer: bool,
     pub(super) live: Live,
     pub(super) history: History,
+    pub(super) others: Others,
     pub(super) report: MutationReport,
     /// While a transaction on the second connection is open, nothing a review may refer to is deleted.
     pub(super) parents_stay: bool,
     remaining: u64,
-    due: VecDeque<Case>,
+    /// Cases that have not occurred yet, and whether on a contract table.
+    due: VecDeque<(Case, bool)>,
     /// The cases to dwell on; empty for all of them now and then.
     favoured: Vec<Case>,
     serial: u64,
 }
 
 impl Script {
-    pub(super) fn new(plan: &MutationPlan, live: Live) -> Result<Self, SourceError> {
+    pub(super) fn new(plan: &MutationPlan, has_beer: bool, live: Live, others: Others) -> Result<Self, SourceError> {
         let mut rng = plan.seed.rng("source/mutation");
         let favoured: Result<Vec<Case>, SourceError> = plan.cases.iter().map(|name| known_case(name)).collect();
         let favoured = favoured?;
-        let mut due = match favoured.is_empty() {
-            true if plan.changes >= CHANGES_WITH_EVERY_CASE => Case::ALL.to_vec(),
-            true => Vec::new(),
-            false => favoured.clone(),
-        };
+        let wanted = if favoured.is_empty() { Case::ALL.to_vec() } else { favoured.clone() };
+        let mut due = Vec::new();
+        let mut changes = plan.changes;
+        for (present, on_other) in [(has_beer, false), (!others.tables.is_empty(), true)] {
+            // Named cases always occur, but in a small plan on one kind of table only.
+            let named = !favoured.is_empty() && due.is_empty();
+            if present && (named || changes >= CHANGES_WITH_EVERY_CASE) {
+                due.extend(wanted.iter().map(|case| (*case, on_other)));
+                changes = changes.saturating_sub(CHANGES_WITH_EVERY_CASE);
+            }
+        }
         due.shuffle(&mut rng);
         Ok(Self {
             rng,
             history: History::of(live.reviews.len() as u64),
+            has_beer,
             live,
+            others,
             report: MutationReport::default(),
             parents_stay: false,
             remaining: plan.changes,
@@ -116,7 +128,7 @@ impl Script {
             return None;
         }
         Some(match self.next_case() {
-            Some(case) => self.case(case, truth),
+            Some((case, on_other)) => self.case(case, on_other, truth),
             None => {
                 let statements = self.rng.random_range(1..=STATEMENTS_MAX);
                 vec![self.transaction(statements, truth)]
@@ -124,7 +136,7 @@ impl Script {
         })
     }
 
-    fn next_case(&mut self) -> Option<Case> {
+    fn next_case(&mut self) -> Option<(Case, bool)> {
         if self.remaining < CASE_CHANGES_MAX {
             return None;
         }
@@ -136,7 +148,10 @@ impl Script {
             [] => (CASE_PER_MILLE, Case::ALL.as_slice()),
             favoured => (FAVOURED_CASE_PER_MILLE, favoured),
         };
-        per_mille(&mut self.rng, per_mille_cases).then(|| cases[self.rng.random_range(0..cases.len())])
+        per_mille(&mut self.rng, per_mille_cases).then(|| {
+            let case = cases[self.rng.random_range(0..cases.len())];
+            (case, self.others.take_next(&mut self.rng, self.has_beer))
+        })
     }
 
     /// An ordinary transaction of at most `statements` changes.
@@ -145,6 +160,10 @@ impl Script {
         let mut draft = Draft::default();
         draft.say("BEGIN");
         while draft.rows < wanted {
+            if self.others.take_next(&mut self.rng, self.has_beer) {
+                self.change_other(&mut draft, truth);
+                continue;
+            }
             match self.rng.random_range(0..100) {
                 0..25 => self.insert_any(&mut draft, truth),
                 25..85 => self.update_any(&mut draft, truth),
@@ -243,22 +262,50 @@ impl Script {
 
     fn delete_any(&mut self, rows_max: u64, draft: &mut Draft, truth: &mut SourceTruth) {
         let parent = match self.rng.random_range(0..10) {
-            _ if self.parents_stay => None,
+            // A parent goes with its reviews, and other tables may refer to those.
+            _ if self.parents_stay || self.others.refers_to_table("review") => None,
             0 => Some(Parent::Beer),
             1 => Some(Parent::Profile),
             _ => None,
         };
         if let Some(parent) = parent {
             let reviews_max = usize::try_from(rows_max - 1).expect("a transaction has few statements");
-            if let Some(at) = self.live.lonely_parent(&mut self.rng, parent, reviews_max) {
+            if let Some(at) = self.live.lonely_parent(&mut self.rng, parent, reviews_max)
+                && !self.is_parent_referred(parent, at)
+            {
                 return self.delete_parent(parent, at, draft);
             }
         }
         if self.live.reviews.len() <= ROWS_MIN {
             return self.insert_any(draft, truth);
         }
-        let at = self.live.any_review(&mut self.rng);
-        self.delete_review(at, draft);
+        match self.free_review() {
+            Some(at) => self.delete_review(at, draft),
+            None => self.insert_any(draft, truth),
+        }
+    }
+
+    /// Whether a row of a contract table refers to a review.
+    pub(super) fn is_referred(&self, at: usize) -> bool {
+        self.others.refers("review", &KeyPart::Integer(self.live.reviews[at].id))
+    }
+
+    fn is_parent_referred(&self, parent: Parent, at: usize) -> bool {
+        match parent {
+            Parent::Beer => self.others.refers("beer", &KeyPart::Integer(self.live.beers[at].id)),
+            Parent::Profile => self.others.refers("profile", &KeyPart::Integer(self.live.profiles[at])),
+        }
+    }
+
+    /// Index of a random review that no other table refers to, if a few draws find one. Without such tables: the first drawn.
+    pub(super) fn free_review(&mut self) -> Option<usize> {
+        for _ in 0..FREE_ROW_DRAWS_MAX {
+            let at = self.live.any_review(&mut self.rng);
+            if !self.is_referred(at) {
+                return Some(at);
+            }
+        }
+        None
     }
 
     pub(super) fn delete_review(&mut self, at: usize, draft: &mut Draft) {
@@ -331,7 +378,7 @@ mod tests {
     fn script(seed: u64, changes: u64) -> (Vec<Step>, MutationReport, SourceTruth) {
         let mut truth = SourceTruth::default();
         let plan = MutationPlan::new(Seed(seed), changes);
-        let mut script = Script::new(&plan, small_world()).expect("a plan without cases");
+        let mut script = Script::new(&plan, true, small_world(), Others::default()).expect("a plan without cases");
         let mut steps = Vec::new();
         while let Some(unit) = script.next_unit(&mut truth) {
             steps.extend(unit);
@@ -368,7 +415,8 @@ mod tests {
         let cases = vec!["key_update".to_owned(), "delete_reinsert".to_owned()];
         for seed in 0..10 {
             let plan = MutationPlan { seed: Seed(seed), changes: 200, cases: cases.clone() };
-            let (mut script, mut truth) = (Script::new(&plan, small_world()).expect("known"), SourceTruth::default());
+            let (mut script, mut truth) =
+                (Script::new(&plan, true, small_world(), Others::default()).expect("known"), SourceTruth::default());
             while script.next_unit(&mut truth).is_some() {}
             let met: Vec<_> = script.report.cases.keys().cloned().collect();
             assert_eq!(met, ["delete_reinsert", "key_update"], "seed {seed}");
@@ -376,7 +424,7 @@ mod tests {
             assert_eq!(script.report.total(), 200);
         }
         let unknown = MutationPlan { seed: Seed(1), changes: 9, cases: vec!["key_updat".to_owned()] };
-        let refused = Script::new(&unknown, small_world()).err().expect("refused").to_string();
+        let refused = Script::new(&unknown, true, small_world(), Others::default()).err().expect("refused").to_string();
         assert!(refused.contains("key_updat") && refused.contains("overlap"), "{refused}");
     }
 

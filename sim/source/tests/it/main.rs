@@ -2,6 +2,7 @@
 //!
 //! The data tests share one server, each in a database of its own; the server's life is tested on servers of their own.
 
+mod contract_tables;
 mod data;
 mod export;
 mod mutation;

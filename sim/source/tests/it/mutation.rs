@@ -17,7 +17,8 @@ async fn the_report_equals_what_postgres_logged() {
     client.batch_execute("CREATE PUBLICATION p FOR TABLES IN SCHEMA dm_core").await.expect("publishes");
     let slot = format!("slot_{}", endpoint.database);
     number(&client, &format!("SELECT 1::bigint FROM pg_create_logical_replication_slot('{slot}', 'pgoutput')")).await;
-    let report = mutate(&endpoint, plan(1, 1_000), &mut truth, &EventSink::default()).await.expect("mutates");
+    let report =
+        mutate(&endpoint, &Lake::beer(), plan(1, 1_000), &mut truth, &EventSink::default()).await.expect("mutates");
     assert_eq!(report.total(), 1_000);
     assert_eq!(report.cases.len(), 8, "{:?}", report.cases);
 
@@ -43,7 +44,7 @@ async fn the_report_equals_what_postgres_logged() {
 async fn keys_ever_cover_the_live_ones_and_no_reference_dangles() {
     let (endpoint, client, mut truth) = beer_database(22).await;
     let before = truth.clone();
-    mutate(&endpoint, plan(2, 1_500), &mut truth, &EventSink::default()).await.expect("mutates");
+    mutate(&endpoint, &Lake::beer(), plan(2, 1_500), &mut truth, &EventSink::default()).await.expect("mutates");
     for (table, keys) in &truth.keys_ever {
         let rows = client.query(&format!("SELECT {table}_id FROM dm_core.{table}"), &[]).await.expect("answers");
         let live: BTreeSet<i64> = rows.iter().map(|row| row.get(0)).collect();
@@ -64,7 +65,7 @@ async fn keys_ever_cover_the_live_ones_and_no_reference_dangles() {
 #[tokio::test]
 async fn the_ledger_gives_the_whole_truth_back() {
     let (endpoint, client, mut truth) = beer_database(24).await;
-    mutate(&endpoint, plan(3, 1_200), &mut truth, &EventSink::default()).await.expect("mutates");
+    mutate(&endpoint, &Lake::beer(), plan(3, 1_200), &mut truth, &EventSink::default()).await.expect("mutates");
     assert!(read_truth(&endpoint, &Lake::beer()).await.expect("reads") == truth, "the truths differ");
     // What somebody else does is noted, too; what is rolled back is not.
     let change = "BEGIN; DELETE FROM dm_core.brewery WHERE brewery_id = 1; ROLLBACK; \
@@ -84,8 +85,12 @@ async fn the_same_seed_ends_in_the_same_rows() {
     let (one, client_one, mut truth_one) = beer_database(23).await;
     let (two, client_two, mut truth_two) = beer_database(23).await;
     for changes in [400, 300] {
-        let report = mutate(&one, plan(5, changes), &mut truth_one, &EventSink::default()).await.expect("mutates");
-        let again = mutate(&two, plan(5, changes), &mut truth_two, &EventSink::default()).await.expect("mutates");
+        let report = mutate(&one, &Lake::beer(), plan(5, changes), &mut truth_one, &EventSink::default())
+            .await
+            .expect("mutates");
+        let again = mutate(&two, &Lake::beer(), plan(5, changes), &mut truth_two, &EventSink::default())
+            .await
+            .expect("mutates");
         assert_eq!(report, again);
         assert_eq!(digests(&client_one).await, digests(&client_two).await);
     }

@@ -42,11 +42,15 @@ pub(crate) async fn empty_database() -> PostgresEndpoint {
 
 /// A database with the beer data of `seed` at [`SCALE`].
 pub(crate) async fn beer_database(seed: u64) -> (PostgresEndpoint, Client, SourceTruth) {
+    lake_database(&Lake::beer(), SCALE, seed).await
+}
+
+/// A database with the tables and data of a lake.
+pub(crate) async fn lake_database(lake: &Lake, scale: f64, seed: u64) -> (PostgresEndpoint, Client, SourceTruth) {
     let endpoint = empty_database().await;
     let client = connect(&endpoint).await.expect("connects");
-    let lake = Lake::beer();
-    create_schema(&client, &lake).await.expect("creates the tables");
-    let truth = load(&endpoint, &lake, SCALE, Seed(seed), &EventSink::default()).await.expect("loads");
+    create_schema(&client, lake).await.expect("creates the tables");
+    let truth = load(&endpoint, lake, scale, Seed(seed), &EventSink::default()).await.expect("loads");
     (endpoint, client, truth)
 }
 
