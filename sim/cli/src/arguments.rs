@@ -316,6 +316,9 @@ pub(crate) struct GenerateArguments {
     /// Folder for <table>.csv
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
+    /// Lake folder; the built-in beer lake if not given
+    #[arg(long, value_name = "DIR")]
+    pub(crate) lake: Option<PathBuf>,
 }
 
 #[cfg(test)]

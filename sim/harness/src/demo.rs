@@ -24,7 +24,7 @@ use crate::run::{Run, RunPlace};
 use crate::run_dir::RunDir;
 use crate::sampler::peak_rss_bytes;
 use crate::scenario::definition::Workload;
-use crate::tally::{RunSummary, Tally, TopBeer};
+use crate::tally::{RunSummary, Showcase, Tally};
 use crate::wiring::{MaskSecret, warehouse_context};
 
 /// Part of the source rows that the mutation run changes.
@@ -128,7 +128,7 @@ pub async fn run(
         total_ms: u64::try_from((clock.monotonic() - started).as_millis()).unwrap_or(u64::MAX),
         peak_rss_bytes: peak_rss_bytes().unwrap_or(0),
         measures: tally.measures(),
-        top_beers: run.top_beers().await?,
+        showcase: run.showcase().await?,
         lake: options.kept.then(|| run_dir.path().display().to_string()),
         created: run.backend.created().to_vec(),
     };
@@ -217,7 +217,7 @@ impl Run {
         let context = warehouse_context(&self.flow.parts);
         let mut rows = BTreeMap::new();
         for table in tables {
-            let result = lakebed_warehouse::query(&context, &format!("SELECT count(*) FROM {namespace}.{table}"))
+            let result = lakebed_warehouse::query(&context, &format!("SELECT count(*) FROM {namespace}.\"{table}\""))
                 .await
                 .map_err(HarnessError::query)?;
             let count = result.rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok()).unwrap_or(0);
@@ -226,31 +226,18 @@ impl Run {
         Ok(rows)
     }
 
-    async fn top_beers(&self) -> Result<Vec<TopBeer>, HarnessError> {
-        if self.lake.name != "beer" {
-            return Ok(Vec::new());
-        }
-        top_beers(&warehouse_context(&self.flow.parts)).await
+    /// What the lake wants shown of itself.
+    async fn showcase(&self) -> Result<Option<Showcase>, HarnessError> {
+        let Some(sql) = &self.lake.showcase else { return Ok(None) };
+        let context = warehouse_context(&self.flow.parts);
+        let result = lakebed_warehouse::query(&context, sql).await.map_err(HarnessError::query)?;
+        Ok(Some(Showcase { columns: result.columns, rows: result.rows }))
     }
-}
-
-/// The best beers over all months with enough reviews to mean something.
-pub async fn top_beers(context: &lakebed_warehouse::WarehouseContext) -> Result<Vec<TopBeer>, HarnessError> {
-    const SQL: &str = include_str!("top_beers.sql");
-    let result = lakebed_warehouse::query(context, SQL).await.map_err(HarnessError::query)?;
-    let cell = |row: &Vec<Option<String>>, at: usize| row.get(at).cloned().flatten().unwrap_or_default();
-    let to_beer = |row: &Vec<Option<String>>| TopBeer {
-        beer_name: cell(row, 0),
-        beer_style: cell(row, 1),
-        total_reviews: cell(row, 2),
-        avg_rating: cell(row, 3),
-    };
-    Ok(result.rows.iter().map(to_beer).collect())
 }
 
 /// How many changes a demo makes.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a row count fits")]
 pub fn share_of_rows(run: &Run) -> u64 {
-    let rows: u64 = run.truth.keys_ever.values().map(|keys| keys.len() as u64).sum();
+    let rows: u64 = run.truth.keys_by_table().values().sum();
     (rows as f64 * MUTATION_SHARE).ceil() as u64
 }

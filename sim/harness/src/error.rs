@@ -145,6 +145,7 @@ impl HarnessError {
             | Self::NotVacant { .. }
             | Self::Scenario(_) => Fault::Input,
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Fault::Input,
+            Self::Stage { source, .. } if is_about_the_lake(source.as_ref()) => Fault::Input,
             Self::File { .. }
             | Self::Locked { .. }
             | Self::Stage { .. }
@@ -177,10 +178,18 @@ impl HarnessError {
     }
 }
 
+/// Whether a stage refused what the user's lake asks of it.
+fn is_about_the_lake(source: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    matches!(source.downcast_ref(), Some(lakebed_source::SourceError::Lake { .. }))
+}
+
 /// Hints for errors of the stages, found by type so that no text is parsed.
 fn stage_hint(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
     if let Some(lakebed_source::SourceError::PostgresNotFound { .. }) = source.downcast_ref() {
         return Some("run `make setup`, or set LAKEBED_PG_BIN to the folder that holds postgres and initdb".to_owned());
+    }
+    if is_about_the_lake(source) {
+        return Some("README.md, \"Your own lake\", says what can be generated".to_owned());
     }
     if let Some(lakebed_flow::dms::DmsError::Slot { .. }) = source.downcast_ref() {
         return Some("the first copy was interrupted: remove the state directory and start again".to_owned());

@@ -256,7 +256,7 @@ fn choose_mapping(
     }
     Err(input(format!(
         "failed to ingest `{}`: its header is not that of table `{}` and no mapping of the lake fits; pass --mapping FILE \
-         (see pipeline/beer/mappings/beeradvocate.toml)",
+         (`lakebed init DIR` writes an example into DIR/mappings)",
         path.display(),
         table.name
     )))

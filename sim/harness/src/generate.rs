@@ -7,10 +7,10 @@ use lakebed_contract::{EventSink, Lake, Seed};
 
 use crate::error::HarnessError;
 
-/// Writes `<table>.csv` for each source table into `folder`; returns the rows by table.
-pub fn to_folder(scale: f64, seed: Seed, folder: &Path) -> Result<BTreeMap<String, u64>, HarnessError> {
+/// Writes `<table>.csv` for each source table of `lake` into `folder`; returns the rows by table.
+pub fn to_folder(lake: &Lake, scale: f64, seed: Seed, folder: &Path) -> Result<BTreeMap<String, u64>, HarnessError> {
     std::fs::create_dir_all(folder).map_err(HarnessError::file("create folder", folder))?;
-    let truth = lakebed_source::generate_files(&Lake::beer(), scale, seed, folder, &EventSink::default())
+    let truth = lakebed_source::generate_files(lake, scale, seed, folder, &EventSink::default())
         .map_err(HarnessError::stage("generate the source tables"))?;
-    Ok(truth.keys_ever.iter().map(|(table, keys)| (table.clone(), keys.len() as u64)).collect())
+    Ok(truth.keys_by_table())
 }

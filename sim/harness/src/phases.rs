@@ -56,7 +56,7 @@ impl Course {
             PhaseKind::Copy => self.copy(run, plan).await,
             PhaseKind::Change => {
                 let (endpoint, clock, events) = (run.source.clone(), run.clock.clone(), run.events.clone());
-                let changed = change_source(&endpoint, &mut run.truth, plan, &clock, &events).await?;
+                let changed = change_source(&endpoint, &run.lake, &mut run.truth, plan, &clock, &events).await?;
                 self.changed.add(&changed);
                 Ok(())
             }
@@ -73,7 +73,7 @@ impl Course {
             let mut truth = std::mem::take(&mut run.truth);
             let copied = {
                 let copy = run.copy_with(task);
-                let change = change_source(&endpoint, &mut truth, plan, &clock, &events);
+                let change = change_source(&endpoint, &run.lake, &mut truth, plan, &clock, &events);
                 tokio::try_join!(copy, change)
             };
             run.truth = truth;
@@ -82,7 +82,7 @@ impl Course {
             (self.exported, self.loaded) = (exported, loaded);
             self.changed.add(&changed);
         } else {
-            let changed = change_source(&endpoint, &mut run.truth, plan, &clock, &events).await?;
+            let changed = change_source(&endpoint, &run.lake, &mut run.truth, plan, &clock, &events).await?;
             self.changed.add(&changed);
         }
         self.firehose = timed(Stage::Firehose, "drain the load", &clock, &events, async {
@@ -103,7 +103,7 @@ impl Course {
     /// The changes fall on the round of silver and gold, so that the next round merges into tables that have rows.
     async fn refresh(&mut self, run: &mut Run, plan: MutationPlan, round: &str) -> Result<(), HarnessError> {
         let (endpoint, clock, events) = (run.source.clone(), run.clock.clone(), run.events.clone());
-        let change = change_source(&endpoint, &mut run.truth, plan, &clock, &events);
+        let change = change_source(&endpoint, &run.lake, &mut run.truth, plan, &clock, &events);
         let (changed, ()) = tokio::try_join!(change, run.flow.refresh(round))?;
         self.changed.add(&changed);
         Ok(())
@@ -140,6 +140,7 @@ pub fn resume_at(phases: &[Phase], done: usize, life: u32) -> usize {
 /// One stretch of changes at the source.
 async fn change_source(
     endpoint: &PostgresEndpoint,
+    lake: &Lake,
     truth: &mut SourceTruth,
     plan: MutationPlan,
     clock: &Clock,
@@ -149,7 +150,9 @@ async fn change_source(
         return Ok(MutationReport::default());
     }
     timed(Stage::Source, "change", clock, events, async {
-        lakebed_source::mutate(endpoint, plan, truth, events).await.map_err(HarnessError::stage("change the source"))
+        lakebed_source::mutate(endpoint, lake, plan, truth, events)
+            .await
+            .map_err(HarnessError::stage("change the source"))
     })
     .await
 }
@@ -177,7 +180,7 @@ async fn live_rows(endpoint: &PostgresEndpoint, lake: &Lake) -> Result<BTreeMap<
     let client = lakebed_source::connect(endpoint).await.map_err(HarnessError::stage("connect to PostgreSQL"))?;
     let mut rows = BTreeMap::new();
     for table in &lake.tables {
-        let sql = format!("SELECT count(*) FROM {}.{}", table.schema, table.name);
+        let sql = format!("SELECT count(*) FROM \"{}\".\"{}\"", table.schema, table.name);
         let row = client.query_one(&sql, &[]).await.map_err(HarnessError::stage("count source rows"))?;
         let count: i64 = row.try_get(0).map_err(HarnessError::stage("count source rows"))?;
         rows.insert(table.name.clone(), u64::try_from(count).unwrap_or(0));

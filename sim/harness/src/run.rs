@@ -4,7 +4,7 @@
 //! moment the earlier process died at. Promises: everything started is stopped by [`Run::stop`] in order, or by `Drop` where
 //! there is no time for better.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use lakebed_contract::endpoints::{Endpoints, PostgresEndpoint};
 use lakebed_contract::{Clock, EventSink, FaultPlan, Lake, Lsn, Seed, Stage, layout};
 use lakebed_flow::dms::{DmsConfig, DmsHandle, DmsSettings, DmsTask};
 use lakebed_flow::{Firehose, FirehoseConfig, FirehoseHandle, FirehoseReport};
-use lakebed_source::SourceTruth;
+use lakebed_source::{KeyPart, SourceTruth};
 
 use crate::backend::{Backend, Flow, FlowConfig, create_stream, s3_client};
 use crate::demo::DemoOptions;
@@ -107,6 +107,7 @@ impl Run {
         events: &EventSink,
     ) -> Result<Self, HarnessError> {
         let lake = Arc::new(options.workload.lake(&options.lake_files)?);
+        lakebed_source::check_lake(&lake, options.scale).map_err(HarnessError::stage("plan the source tables"))?;
         let events = &kill::sink(events, &options.faults);
         let mask = options.mask.clone().unwrap_or_else(|| MaskSecret::for_generated_data(options.seed));
         let first_copy = (place.keep_postgres && options.backend.is_ours()).then(|| FirstCopy::of(place.run_dir));
@@ -139,7 +140,7 @@ impl Run {
                     .await
                     .map_err(HarnessError::stage("load the source tables"))?,
             };
-            let marked = format!("COMMENT ON SCHEMA {} IS '{LOADED}'", source_schema(&lake));
+            let marked = format!("COMMENT ON SCHEMA \"{}\" IS '{LOADED}'", source_schema(&lake));
             client.batch_execute(&marked).await.map_err(HarnessError::stage("mark the source as loaded"))?;
             Ok::<_, HarnessError>(truth)
         })
@@ -352,7 +353,19 @@ pub fn known_truth(truth: &SourceTruth) -> judge::Truth {
         value: planted.value.clone(),
         in_text: planted.in_text,
     });
-    judge::Truth { planted: planted.collect(), keys_ever: truth.keys_ever.clone() }
+    let other_keys_ever = truth.other_keys_ever.iter().map(other_keys).collect();
+    judge::Truth { planted: planted.collect(), keys_ever: truth.keys_ever.clone(), other_keys_ever }
+}
+
+/// The judge has words of its own for what a key may hold.
+fn other_keys((table, keys): (&String, &BTreeSet<Vec<KeyPart>>)) -> (String, BTreeSet<Vec<judge::KeyValue>>) {
+    let value = |part: &KeyPart| match part {
+        KeyPart::Integer(value) => judge::KeyValue::Int(*value),
+        KeyPart::Text(value) => judge::KeyValue::Text(value.clone()),
+        KeyPart::Date(value) => judge::KeyValue::Date(*value),
+        KeyPart::Instant(value) => judge::KeyValue::Instant(*value),
+    };
+    (table.clone(), keys.iter().map(|key| key.iter().map(value).collect()).collect())
 }
 
 /// Rows exported, rows loaded, and the running task.

@@ -35,8 +35,8 @@ pub struct RunSummary {
     /// Throughput by stage, latency, memory of workers, processor time.
     #[serde(default)]
     pub measures: MeasuresSummary,
-    /// Best beers of the run: name, reviews, rating.
-    pub top_beers: Vec<TopBeer>,
+    /// What the lake shows of itself at the end (`showcase.sql`).
+    pub showcase: Option<Showcase>,
     /// Where the lake lies, when it was kept.
     pub lake: Option<String>,
     /// Resources that the run made elsewhere and that stay there.
@@ -44,17 +44,13 @@ pub struct RunSummary {
     pub created: Vec<String>,
 }
 
-/// One line of the closing table.
+/// The closing table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TopBeer {
-    /// Beer.
-    pub beer_name: String,
-    /// Style.
-    pub beer_style: String,
-    /// Reviews over all months.
-    pub total_reviews: String,
-    /// Exact decimal.
-    pub avg_rating: String,
+pub struct Showcase {
+    /// Names of its columns.
+    pub columns: Vec<String>,
+    /// Its rows, as text; `None` is NULL.
+    pub rows: Vec<Vec<Option<String>>>,
 }
 
 /// Adds up a run's events.

@@ -1,5 +1,7 @@
 //! `lakebed demo`.
 
+use std::path::Path;
+
 use lakebed_contract::{Clock, Seed};
 use lakebed_harness::demo::{DemoOptions, DemoOutcome};
 use lakebed_harness::run_dir::RunDir;
@@ -36,7 +38,7 @@ pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyho
     if arguments.json {
         printer::data(&format!("{json}\n"))?
     } else {
-        printer::data(&render(&summary))?
+        printer::data(&render(&summary, arguments.source.lake.as_deref()))?
     }
     Ok(if summary.verdict == "pass" { End::Done } else { End::Failed })
 }
@@ -60,8 +62,9 @@ pub(super) fn options(source: &SourceArguments, environment: &Environment, kept:
     })
 }
 
-fn render(summary: &RunSummary) -> String {
+fn render(summary: &RunSummary, lake: Option<&Path>) -> String {
     let mut text = String::new();
+    let lake = lake.map(|folder| format!(" --lake {}", folder.display())).unwrap_or_default();
     let stages = ["source", "dms", "batch", "firehose", "bronze", "silver", "gold", "judge"];
     let rows: Vec<Vec<String>> = stages
         .iter()
@@ -76,15 +79,11 @@ fn render(summary: &RunSummary) -> String {
         })
         .collect();
     text.push_str(&table(&["stage".into(), "rows".into(), "seconds".into()], &rows));
-    if !summary.top_beers.is_empty() {
-        let header = ["top beers".into(), "style".into(), "reviews".into(), "rating".into()];
-        let beers: Vec<Vec<String>> = summary
-            .top_beers
-            .iter()
-            .map(|b| vec![b.beer_name.clone(), b.beer_style.clone(), b.total_reviews.clone(), b.avg_rating.clone()])
-            .collect();
+    if let Some(showcase) = summary.showcase.as_ref().filter(|showcase| !showcase.rows.is_empty()) {
+        let text_of = |cell: &Option<String>| cell.clone().unwrap_or_default();
+        let rows: Vec<Vec<String>> = showcase.rows.iter().map(|row| row.iter().map(text_of).collect()).collect();
         text.push('\n');
-        text.push_str(&table(&header, &beers));
+        text.push_str(&table(&showcase.columns, &rows));
     }
     let words: Vec<_> =
         summary.invariants.iter().map(|(name, outcome)| (invariant_number(name), name, outcome)).collect();
@@ -102,32 +101,37 @@ fn render(summary: &RunSummary) -> String {
         summary.seed,
         summary.scale
     ));
-    match &summary.lake {
-        _ if summary.backend == "external" => text.push_str(&external_lake(summary.lake.as_deref())),
-        Some(folder) => text.push_str(&format!(
-            "lake        {folder}\n            lakebed query --state-dir {folder} \"SELECT * FROM gold.top_styles_by_popularity LIMIT 5\"\n"
-        )),
-        None => text.push_str("lake        removed; keep it with --keep DIR\n"),
-    }
-    for name in &summary.created {
-        text.push_str(&format!("left behind {name}\n"));
-    }
+    let look = |folder: &str, backend: &str| {
+        let table = some_table(summary);
+        format!("            lakebed query{lake}{backend} --state-dir {folder} \"SELECT * FROM {table} LIMIT 5\"\n")
+    };
     let backend = match summary.backend.as_str() {
         "embedded" => String::new(),
         other => format!(" --backend {other}"),
     };
-    text.push_str(&format!("repeat      lakebed demo --scale {} --seed {}{backend}\n", summary.scale, summary.seed));
+    // Of an external lake only the catalog's pointers lie here.
+    text.push_str(&match (&summary.lake, summary.backend == "external") {
+        (Some(folder), false) => format!("lake        {folder}\n{}", look(folder, "")),
+        (Some(folder), true) => {
+            format!("lake        in the external S3, its catalog in {folder}\n{}", look(folder, &backend))
+        }
+        (None, false) => "lake        removed; keep it with --keep DIR\n".to_owned(),
+        (None, true) => "lake        in the external S3; its catalog is removed, keep that with --keep DIR\n".to_owned(),
+    });
+    for name in &summary.created {
+        text.push_str(&format!("left behind {name}\n"));
+    }
+    text.push_str(&format!("repeat      lakebed demo{lake} --scale {} --seed {}{backend}\n", summary.scale, summary.seed));
     text
 }
 
-/// Of an external lake only the catalog's pointers lie here.
-fn external_lake(folder: Option<&str>) -> String {
-    match folder {
-        Some(folder) => format!(
-            "lake        in the external S3, its catalog in {folder}\n            lakebed query --backend external --state-dir {folder} \"SELECT * FROM gold.top_styles_by_popularity LIMIT 5\"\n"
-        ),
-        None => "lake        in the external S3; its catalog is removed, keep that with --keep DIR\n".to_owned(),
-    }
+/// A table of the run to look at: gold if there is one.
+fn some_table(summary: &RunSummary) -> String {
+    let first = |layer: &str| {
+        let tables = summary.rows.get(layer)?;
+        Some(format!("{layer}.{}", tables.iter().find(|(_, rows)| **rows > 0)?.0))
+    };
+    first("gold").or_else(|| first("silver")).unwrap_or_else(|| "silver".to_owned())
 }
 
 fn invariant_number(name: &str) -> u32 {

@@ -9,6 +9,7 @@ mod docker;
 mod external;
 mod kill;
 mod oracle;
+mod own_lake;
 mod proof;
 mod pty;
 mod run;

@@ -163,6 +163,7 @@ impl Flow {
         run_dir: &RunDir,
         config: FlowConfig,
     ) -> Result<Self, HarnessError> {
+        check_machines(&config.lake)?;
         let parts = PipelineParts {
             lake: Arc::clone(&config.lake),
             endpoints: endpoints.clone(),
@@ -240,6 +241,19 @@ async fn release_leases(control: &ControlTable) -> Result<(), HarnessError> {
         control.release_abandoned(&record.pk).await.map_err(released())?;
     }
     Ok(())
+}
+
+/// The path starts three state machines by name; a lake may say what they do, not leave one out.
+fn check_machines(lake: &Lake) -> Result<(), HarnessError> {
+    match [INGESTION, PROCESSING, ANALYTICS].iter().find(|name| !lake.state_machines.contains_key(**name)) {
+        None => Ok(()),
+        Some(name) => {
+            let lake = &lake.name;
+            let message =
+                format!("failed to start lake `{lake}`: `state_machines` of lakebed.toml does not name `{name}`");
+            Err(HarnessError::Input { message })
+        }
+    }
 }
 
 /// From here on every new raw object invokes the controller.

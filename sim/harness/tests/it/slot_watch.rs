@@ -105,7 +105,9 @@ impl Case {
         let running = task.start_cdc().await.expect("starts");
         self.stretches += 1;
         let plan = MutationPlan { seed: SEED.child(&self.stretches.to_string()), changes: 40, cases: Vec::new() };
-        lakebed_source::mutate(&self.endpoint(), plan, &mut self.truth, &EventSink::default()).await.expect("changes");
+        lakebed_source::mutate(&self.endpoint(), &self.lake, plan, &mut self.truth, &EventSink::default())
+            .await
+            .expect("changes");
         running
             .wait_acknowledged(self.text("SELECT pg_current_wal_lsn()::text").await.parse::<Lsn>().expect("a position"))
             .await
