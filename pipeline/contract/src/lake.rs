@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::odcs::check_name;
 use crate::policy::{Policy, PolicyError};
 use crate::table::{ContractError, LoadRoute, TableContract};
 
@@ -68,6 +69,20 @@ pub enum LakeError {
     #[error("failed to accept `lakebed.toml`: {reason}")]
     Invalid {
         /// What, and what is allowed.
+        reason: String,
+    },
+    /// SQL of the judge that Postgres does not accept, or that nothing can be compared by.
+    #[error("failed to accept `{file}`: it {reason}")]
+    JudgeSql {
+        /// Path inside the folder.
+        file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// SQL of models that the warehouse does not accept, or whose result it cannot store.
+    #[error("failed to build models of the lake: {reason}")]
+    ModelSql {
+        /// What was said of each.
         reason: String,
     },
     /// A contract.
@@ -156,6 +171,9 @@ impl Lake {
         let policy = Policy::from_yaml(file("policy.yaml".to_owned(), "every lake")?)?;
         let mut tables: Vec<TableContract> = Vec::new();
         for name in &manifest.tables {
+            if tables.iter().any(|earlier| earlier.name == *name) {
+                return Err(LakeError::Invalid { reason: format!("`tables` lists `{name}` twice") });
+            }
             let path = format!("contracts/{name}.yaml");
             let table = TableContract::from_odcs_yaml(&path, file(path.clone(), "`tables` of lakebed.toml")?)?;
             if table.name != *name {
@@ -215,16 +233,17 @@ fn judge_sql<'m>(
     Ok(found)
 }
 
+/// Each class has a transform, and one that can work on the column's type.
 fn check_classes(table: &TableContract, policy: &Policy) -> Result<(), PolicyError> {
     for column in &table.columns {
-        if let Some(class) = &column.class
-            && policy.transform(class).is_none()
-        {
-            return Err(PolicyError::Undecided {
-                table: table.name.clone(),
-                column: column.name.clone(),
-                class: class.clone(),
-            });
+        let Some(class) = column.class.clone() else { continue };
+        let (table, column_name) = (table.name.clone(), column.name.clone());
+        let Some(transform) = policy.transform(&class) else {
+            return Err(PolicyError::Undecided { table, column: column_name, class });
+        };
+        if let Some(needed) = transform.column_type().filter(|needed| *needed != column.column_type) {
+            let found = column.column_type;
+            return Err(PolicyError::WrongType { table, column: column_name, class, found, needed });
         }
     }
     Ok(())
@@ -234,6 +253,10 @@ fn into_model(entry: ModelEntry, sql: String, known: &[String]) -> Result<Model,
     let invalid = |reason: String| Err(LakeError::Invalid { reason });
     if known.contains(&entry.name) {
         return invalid(format!("table `{}` is defined twice", entry.name));
+    }
+    check_name("model", &entry.name).map_err(|reason| LakeError::Invalid { reason })?;
+    if entry.key.is_empty() {
+        return invalid(format!("`key` of model `{}` is empty; its rows could not be told apart", entry.name));
     }
     for input in entry.inputs.iter().chain([&entry.driver]) {
         if !known.contains(input) {
@@ -294,5 +317,32 @@ mod tests {
         files.remove("gold/top_drinkers.sql");
         let refused = Lake::from_files(&files).expect_err("missing file").to_string();
         assert!(refused.contains("gold/top_drinkers.sql"), "{refused}");
+    }
+
+    /// What is said of the beer lake with one text replaced by another.
+    fn refusal(file: &str, from: &str, to: &str) -> String {
+        let mut files = beer_files();
+        let text = files.get_mut(file).expect("in the beer lake");
+        assert!(text.contains(from), "{from}");
+        *text = text.replacen(from, to, 1);
+        Lake::from_files(&files).expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_by_name() {
+        let manifest = |from: &str, to: &str| refusal("lakebed.toml", from, to);
+        assert!(manifest("\"brewery\", \"beer\"", "\"beer\", \"beer\"").contains("lists `beer` twice"));
+        assert!(manifest("name = \"top_drinkers\"", "name = \"Top Drinkers\"").contains("gold/Top Drinkers.sql"));
+        let keyless = manifest("key = [\"review_id\"]", "key = []");
+        assert!(keyless.contains("`key` of model `review_flat` is empty"), "{keyless}");
+        let typed = refusal(
+            "contracts/beer.yaml",
+            "physicalType: numeric(4,1)",
+            "physicalType: numeric(4,1)\n        classification: email",
+        );
+        assert!(
+            typed.contains("`beer.beer_abv`") && typed.contains("policy.yaml") && typed.contains("text only"),
+            "{typed}"
+        );
     }
 }

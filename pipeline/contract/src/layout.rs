@@ -33,6 +33,8 @@ pub const CONTROL_TABLE: &str = "dm-processing-control";
 pub const SILVER: &str = "silver";
 /// Iceberg namespace of gold tables.
 pub const GOLD: &str = "gold";
+/// Columns that silver adds to every table: when a row's life began, when it last changed, when it ended (NULL while it lives).
+pub const SILVER_TIMES: [&str; 3] = ["created_at", "updated_at", "deleted_at"];
 /// User-metadata key (`x-amz-meta-…`) of a raw object that carries a column mapping (TOML, base64).
 pub const MAPPING_METADATA_KEY: &str = "lakebed-mapping";
 

@@ -11,6 +11,7 @@ pub mod endpoints;
 pub mod secret;
 
 pub mod lake;
+mod odcs;
 pub mod policy;
 pub mod table;
 

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::table::ColumnType;
+
 /// What bronze does with a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transform {
@@ -25,6 +27,17 @@ pub enum Transform {
     Drop,
     /// Unchanged; the explicit way to say that a class may stay in clear.
     Keep,
+}
+
+impl Transform {
+    /// The one column type it works on; `None` when it works on any.
+    pub fn column_type(&self) -> Option<ColumnType> {
+        match self {
+            Self::Token { .. } | Self::Prefix(_) | Self::Redact => Some(ColumnType::Text),
+            Self::Year => Some(ColumnType::Date),
+            Self::Drop | Self::Keep => None,
+        }
+    }
 }
 
 /// Class name → transform.
@@ -61,6 +74,23 @@ pub enum PolicyError {
         column: String,
         /// Its class.
         class: String,
+    },
+    /// A transform that cannot work on a column's type.
+    #[error(
+        "failed to accept the lake: column `{table}.{column}` has type {found} and class `{class}`, whose transform in \
+         `policy.yaml` works on {needed} only; `drop` and `keep` work on any type"
+    )]
+    WrongType {
+        /// Table.
+        table: String,
+        /// Column.
+        column: String,
+        /// Its class.
+        class: String,
+        /// Its type.
+        found: ColumnType,
+        /// The type the transform works on.
+        needed: ColumnType,
     },
 }
 

@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use iceberg::spec::{NestedField, PrimitiveType, Schema, TableMetadata, Transform, Type, UnboundPartitionSpec};
 use iceberg::{TableCreation, TableIdent};
+use lakebed_contract::layout::SILVER_TIMES;
 use lakebed_contract::{ColumnType, TableContract};
 
 use crate::error::{Attempt, Result, WarehouseError};
 
 /// When the current life of a row began.
-pub(crate) const CREATED_AT: &str = "created_at";
+pub(crate) const CREATED_AT: &str = SILVER_TIMES[0];
 /// When a row last changed.
-pub(crate) const UPDATED_AT: &str = "updated_at";
+pub(crate) const UPDATED_AT: &str = SILVER_TIMES[1];
 /// When a row was deleted; NULL while it lives.
-pub(crate) const DELETED_AT: &str = "deleted_at";
+pub(crate) const DELETED_AT: &str = SILVER_TIMES[2];
 /// Position of the last applied change, first part.
 pub(crate) const GENERATION: &str = "_generation";
 /// Second part.
