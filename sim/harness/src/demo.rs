@@ -230,7 +230,13 @@ impl Run {
     async fn showcase(&self) -> Result<Option<Showcase>, HarnessError> {
         let Some(sql) = &self.lake.showcase else { return Ok(None) };
         let context = warehouse_context(&self.flow.parts);
-        let result = lakebed_warehouse::query(&context, sql).await.map_err(HarnessError::query)?;
+        let named = |error| match HarnessError::query(error) {
+            HarnessError::Input { message } => {
+                HarnessError::Input { message: format!("failed to run `showcase.sql` of the lake: {message}") }
+            }
+            other => other,
+        };
+        let result = lakebed_warehouse::query(&context, sql).await.map_err(named)?;
         Ok(Some(Showcase { columns: result.columns, rows: result.rows }))
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::backend::docker::DockerError;
+use crate::judge::JudgeError;
 
 /// Whose fault an error is; decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,12 +182,16 @@ impl HarnessError {
 /// Whether a stage refused what the user's lake asks of it.
 fn is_about_the_lake(source: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     matches!(source.downcast_ref(), Some(lakebed_source::SourceError::Lake { .. }))
+        || matches!(source.downcast_ref(), Some(JudgeError::Sql { .. }))
 }
 
 /// Hints for errors of the stages, found by type so that no text is parsed.
 fn stage_hint(source: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<String> {
     if let Some(lakebed_source::SourceError::PostgresNotFound { .. }) = source.downcast_ref() {
         return Some("run `make setup`, or set LAKEBED_PG_BIN to the folder that holds postgres and initdb".to_owned());
+    }
+    if let Some(JudgeError::Sql { .. }) = source.downcast_ref() {
+        return Some("it is one SELECT in Postgres's dialect over the source tables".to_owned());
     }
     if is_about_the_lake(source) {
         return Some("README.md, \"Your own lake\", says what can be generated".to_owned());

@@ -30,6 +30,7 @@ pub mod rerun;
 pub mod run;
 pub mod serve;
 pub mod slot_watch;
+mod source_load;
 pub mod tally;
 
 pub mod judge;

@@ -15,7 +15,7 @@ use lakebed_flow::dms::{DmsConfig, DmsHandle, DmsSettings, DmsTask};
 use lakebed_flow::{Firehose, FirehoseConfig, FirehoseHandle, FirehoseReport};
 use lakebed_source::{KeyPart, SourceTruth};
 
-use crate::backend::{Backend, Flow, FlowConfig, create_stream, s3_client};
+use crate::backend::{Backend, Flow, FlowConfig, check_machines, create_stream, s3_client};
 use crate::demo::DemoOptions;
 use crate::error::HarnessError;
 use crate::first_copy::FirstCopy;
@@ -26,6 +26,7 @@ use crate::quiesce::{RawLayer, settle_raw};
 use crate::run_dir::RunDir;
 use crate::sampler::Sampler;
 use crate::slot_watch::{self, OpenWatch, SlotWatch, SlotWatchConfig};
+use crate::source_load;
 use crate::tally::timed;
 use crate::wiring::MaskSecret;
 
@@ -108,6 +109,7 @@ impl Run {
     ) -> Result<Self, HarnessError> {
         let lake = Arc::new(options.workload.lake(&options.lake_files)?);
         lakebed_source::check_lake(&lake, options.scale).map_err(HarnessError::stage("plan the source tables"))?;
+        check_machines(&lake)?;
         let events = &kill::sink(events, &options.faults);
         let mask = options.mask.clone().unwrap_or_else(|| MaskSecret::for_generated_data(options.seed));
         let first_copy = (place.keep_postgres && options.backend.is_ours()).then(|| FirstCopy::of(place.run_dir));
@@ -116,35 +118,9 @@ impl Run {
             None => false,
         };
         let mut backend = Backend::start(options, &lake, place, clock, events).await?;
-        let truth = timed(Stage::Source, "load", clock, events, async {
-            let endpoint = backend.postgres();
-            let client =
-                lakebed_source::connect(&endpoint).await.map_err(HarnessError::stage("connect to PostgreSQL"))?;
-            lakebed_source::create_schema(&client, &lake).await.map_err(HarnessError::stage("create the schema"))?;
-            if place.keep_postgres {
-                if is_loaded(&client, &lake).await? {
-                    let truth = lakebed_source::read_truth(&endpoint, &lake).await;
-                    return truth.map_err(HarnessError::stage("read the source's ledger"));
-                }
-                refuse_orphaned_lake(backend.endpoints(), place.run_dir).await?;
-                if options.backend.is_ours() {
-                    // Tables are copied one by one: a load that was cut off begins again.
-                    lakebed_source::clear(&client, &lake).await.map_err(HarnessError::stage("empty the source"))?;
-                }
-            }
-            let truth = match options.workload.empty {
-                true => lakebed_source::read_truth(&endpoint, &lake)
-                    .await
-                    .map_err(HarnessError::stage("read the source's ledger"))?,
-                false => lakebed_source::load(&endpoint, &lake, options.scale, options.seed, events)
-                    .await
-                    .map_err(HarnessError::stage("load the source tables"))?,
-            };
-            let marked = format!("COMMENT ON SCHEMA \"{}\" IS '{LOADED}'", source_schema(&lake));
-            client.batch_execute(&marked).await.map_err(HarnessError::stage("mark the source as loaded"))?;
-            Ok::<_, HarnessError>(truth)
-        })
-        .await?;
+        let truth =
+            timed(Stage::Source, "load", clock, events, source_load::bring_up(&backend, options, place, &lake, events))
+                .await?;
         let config = FlowConfig {
             lake: Arc::clone(&lake),
             lake_files: options.lake_files.clone(),
@@ -397,44 +373,12 @@ pub(crate) async fn copy_tables(
     Ok((exported, loaded, dms))
 }
 
-/// Comment on the source's schema once its first load is complete: tables are copied one by one, and a load that was
-/// interrupted must not pass for a source.
-const LOADED: &str = "lakebed: loaded";
-
-fn source_schema(lake: &Lake) -> &str {
-    lake.tables.first().map_or("public", |table| table.schema.as_str())
-}
-
-/// Whether the first load of the source is complete.
-async fn is_loaded(client: &tokio_postgres::Client, lake: &Lake) -> Result<bool, HarnessError> {
-    const LOOK: &str = "look at the source tables";
-    let sql = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = $1";
-    let row = client.query_one(sql, &[&source_schema(lake)]).await.map_err(HarnessError::stage(LOOK))?;
-    let comment: Option<String> = row.try_get(0).map_err(HarnessError::stage(LOOK))?;
-    Ok(comment.as_deref() == Some(LOADED))
-}
-
 /// Whether the slot of the DMS task is there.
 async fn has_slot(endpoint: &PostgresEndpoint) -> Result<bool, HarnessError> {
     const LOOK: &str = "look for the replication slot";
     let client = lakebed_source::connect(endpoint).await.map_err(HarnessError::stage("connect to PostgreSQL"))?;
     let sql = "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1";
     Ok(client.query_opt(sql, &[&SLOT]).await.map_err(HarnessError::stage(LOOK))?.is_some())
-}
-
-/// A lake whose source is gone holds positions that a new source's changes would not beat.
-async fn refuse_orphaned_lake(endpoints: &Endpoints, run_dir: &RunDir) -> Result<(), HarnessError> {
-    let s3 = s3_client(endpoints);
-    let raw = s3.list_objects_v2().bucket(layout::STAGE_BUCKET).prefix(layout::RAW_PREFIX).max_keys(1).send().await;
-    // No bucket yet means an unused folder.
-    if raw.is_ok_and(|page| !page.contents().is_empty()) {
-        let folder = run_dir.path().display();
-        let message = format!(
-            "failed to take up `{folder}`: its lake belongs to a source that is gone; name another --state-dir"
-        );
-        return Err(HarnessError::Input { message });
-    }
-    Ok(())
 }
 
 /// A delivery stream from Kinesis to `raw/`; `name` begins the names of its objects.

@@ -116,12 +116,17 @@ fn render(summary: &RunSummary, lake: Option<&Path>) -> String {
             format!("lake        in the external S3, its catalog in {folder}\n{}", look(folder, &backend))
         }
         (None, false) => "lake        removed; keep it with --keep DIR\n".to_owned(),
-        (None, true) => "lake        in the external S3; its catalog is removed, keep that with --keep DIR\n".to_owned(),
+        (None, true) => {
+            "lake        in the external S3; its catalog is removed, keep that with --keep DIR\n".to_owned()
+        }
     });
     for name in &summary.created {
         text.push_str(&format!("left behind {name}\n"));
     }
-    text.push_str(&format!("repeat      lakebed demo{lake} --scale {} --seed {}{backend}\n", summary.scale, summary.seed));
+    text.push_str(&format!(
+        "repeat      lakebed demo{lake} --scale {} --seed {}{backend}\n",
+        summary.scale, summary.seed
+    ));
     text
 }
 

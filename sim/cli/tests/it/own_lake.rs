@@ -164,3 +164,56 @@ fn what_cannot_be_generated_is_refused_before_anything_runs() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("`basket` needs a key column of its own") && stderr.contains("hint:"), "{stderr}");
 }
+
+/// What is said of a lake in which `from` was replaced by `to` in `file`; nothing may have run by then.
+fn refusal(file: &str, from: &str, to: &str) -> String {
+    let folder = tempfile::tempdir().expect("temp dir");
+    init(folder.path());
+    let path = folder.path().join("lake").join(file);
+    let text = std::fs::read_to_string(&path).expect("in the beer lake");
+    assert!(text.contains(from), "{file}: {from}");
+    std::fs::write(&path, text.replacen(from, to, 1)).expect("write");
+    let arguments = ["demo", "--lake", "lake", "--scale", "0.001", "--keep", "kept"];
+    let output = lakebed(folder.path(), &arguments).output().expect("starts");
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{file}: {stderr}");
+    assert!(!folder.path().join("kept/s3/dm-stage/raw").exists(), "{file}: rows were moved before it was refused");
+    stderr
+}
+
+#[test]
+fn a_broken_file_is_refused_by_its_name_and_with_what_to_do() {
+    let class = "        classification: email";
+    let misspelt = class.replace("classification", "clasification");
+    for (file, from, to, told) in [
+        ("contracts/beer.yaml", "kind: DataContract", "kind: [", &["contracts/beer.yaml", "caused by:"] as &[&str]),
+        ("contracts/beer.yaml", "numeric(4,1)", "money", &["contracts/beer.yaml", "`money`", "supported: boolean"]),
+        (
+            "contracts/beer.yaml",
+            "- name: beer_style",
+            "- name: updated_at",
+            &["contracts/beer.yaml", "call it otherwise"],
+        ),
+        ("contracts/profile.yaml", class, &misspelt, &["contracts/profile.yaml", "`email`", "`clasification`"]),
+        (
+            "policy.yaml",
+            "birth_date: {bronze: year}",
+            "birth_date: {bronze: token}",
+            &["`profile.birth_date`", "policy.yaml"],
+        ),
+        ("lakebed.toml", "\"dm-analytics-dispatcher\"", "", &["lakebed.toml", "dm-analytics-dispatcher"]),
+        (
+            "lakebed.toml",
+            "name = \"top_drinkers\"",
+            "name = \"top_thinkers\"",
+            &["gold/top_thinkers.sql", "is missing"],
+        ),
+        ("judge/top_drinkers.sql", "p.state", "p.stat", &["judge/top_drinkers.sql", "p.stat", "character"]),
+        ("judge/top_drinkers.sql", "monthly.profile_id,", "", &["judge/top_drinkers.sql", "profile_id"]),
+        ("judge/top_drinkers.sql", "::numeric(5, 4)", "", &["judge/top_drinkers.sql", "`avg_rating`", "cast it"]),
+    ] {
+        let stderr = refusal(file, from, to);
+        assert!(told.iter().all(|word| stderr.contains(word)), "{told:?}: {stderr}");
+        assert!(stderr.contains("hint:"), "{file}: {stderr}");
+    }
+}

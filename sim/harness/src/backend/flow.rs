@@ -14,10 +14,11 @@ use aws_sdk_s3::types::{
 use lakebed_contract::control::Status;
 use lakebed_contract::endpoints::Endpoints;
 use lakebed_contract::fault::ECS_WRITE_PARQUET;
+use lakebed_contract::lake::LakeError;
 use lakebed_contract::{Clock, EventSink, FaultKind, FaultPlan, HandlerRegistry, Lake, Seed, Stage, layout};
 use lakebed_flow::{
-    EcsConfig, Gauge, NotificationHandle, Pipe, PipeConfig, PipeHandle, RawPollConfig, RawPollHandle, StepFunctions,
-    StepFunctionsConfig, disturb, start_notifications, start_raw_polling,
+    EcsConfig, ExecutionFailed, Gauge, NotificationHandle, Pipe, PipeConfig, PipeHandle, RawPollConfig, RawPollHandle,
+    StepFunctions, StepFunctionsConfig, disturb, start_notifications, start_raw_polling,
 };
 use lakebed_ingest::ControlTable;
 use serde_json::Value;
@@ -226,10 +227,10 @@ impl Flow {
             self.machines.run(PROCESSING, &format!("silver-{round}"), processing),
         )
         .await
-        .map_err(HarnessError::stage("bring bronze to silver"))?;
+        .map_err(|failed| refresh_failed("bring bronze to silver", failed))?;
         timed(Stage::Gold, round, clock, events, self.machines.run(ANALYTICS, &format!("gold-{round}"), analytics))
             .await
-            .map_err(HarnessError::stage("bring silver to gold"))?;
+            .map_err(|failed| refresh_failed("bring silver to gold", failed))?;
         Ok(())
     }
 }
@@ -243,16 +244,44 @@ async fn release_leases(control: &ControlTable) -> Result<(), HarnessError> {
     Ok(())
 }
 
+/// A model whose own SQL was refused is the lake's fault; every other failure is a stage's.
+fn refresh_failed(action: &'static str, failed: ExecutionFailed) -> HarnessError {
+    let mut refused = Vec::new();
+    match serde_json::from_str(&failed.cause) {
+        Ok(cause) => refused_sql(&cause, &mut refused),
+        Err(_) if is_about_sql(&failed.error) => refused.push(failed.cause.clone()),
+        Err(_) => {}
+    }
+    if refused.is_empty() {
+        return HarnessError::stage(action)(failed);
+    }
+    LakeError::ModelSql { reason: refused.join("; ") }.into()
+}
+
+/// What the warehouse said of SQL, wherever in a state machine's output it stands: a lake may arrange that otherwise.
+fn refused_sql(output: &Value, refused: &mut Vec<String>) {
+    match output {
+        Value::Array(items) => items.iter().for_each(|item| refused_sql(item, refused)),
+        Value::Object(fields) => match (fields.get("Error"), fields.get("Cause")) {
+            (Some(Value::String(error)), Some(Value::String(cause))) if is_about_sql(error) => {
+                refused.push(cause.clone())
+            }
+            _ => fields.values().for_each(|value| refused_sql(value, refused)),
+        },
+        _ => {}
+    }
+}
+
+/// Error names of the warehouse that are about a model's text and not about what runs it.
+fn is_about_sql(error: &str) -> bool {
+    ["Warehouse.Sql", "Warehouse.BadRequest"].contains(&error)
+}
+
 /// The path starts three state machines by name; a lake may say what they do, not leave one out.
-fn check_machines(lake: &Lake) -> Result<(), HarnessError> {
+pub(crate) fn check_machines(lake: &Lake) -> Result<(), LakeError> {
     match [INGESTION, PROCESSING, ANALYTICS].iter().find(|name| !lake.state_machines.contains_key(**name)) {
         None => Ok(()),
-        Some(name) => {
-            let lake = &lake.name;
-            let message =
-                format!("failed to start lake `{lake}`: `state_machines` of lakebed.toml does not name `{name}`");
-            Err(HarnessError::Input { message })
-        }
+        Some(name) => Err(LakeError::Invalid { reason: format!("`state_machines` does not name `{name}`") }),
     }
 }
 
@@ -303,5 +332,34 @@ fn ecs_config(parts: &PipelineParts, lake: LakeFiles, program: PathBuf, faults: 
             };
             serde_json::to_vec(&order).expect("an order is strings, numbers and JSON")
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_sql_is_the_lakes_fault_and_nothing_else_is() {
+        let failed = |error: &str, cause: &str| {
+            let (error, cause) = (error.to_owned(), cause.to_owned());
+            refresh_failed(
+                "bring silver to gold",
+                ExecutionFailed { machine: "m".into(), name: "n".into(), error, cause },
+            )
+        };
+        let of_models = |error: &str| {
+            failed(
+                "Analytics.ModelFailed",
+                &format!(
+                    r#"[{{"model":"a","status":"SUCCEEDED"}},{{"model":"b","error":{{"Error":"{error}","Cause":"no column x"}}}}]"#
+                ),
+            )
+        };
+        assert_eq!(of_models("Warehouse.Sql").to_string(), "failed to build models of the lake: no column x");
+        assert!(matches!(failed("Warehouse.BadRequest", "cast it"), HarnessError::Lake(LakeError::ModelSql { .. })));
+        for ours in [of_models("Warehouse.Storage"), failed("States.Timeout", "too long")] {
+            assert!(matches!(ours, HarnessError::Stage { .. }), "{ours}");
+        }
     }
 }

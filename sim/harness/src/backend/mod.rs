@@ -23,6 +23,7 @@ use crate::run::RunPlace;
 pub use docker::DockerImages;
 pub use embedded::{NOTIFICATION_QUEUE_MAX, Stores};
 pub use external::{ExternalConfig, ExternalStores};
+pub(crate) use flow::check_machines;
 pub use flow::{
     ANALYTICS, Flow, FlowConfig, INGESTION, KINESIS_SHARDS, LAMBDA_CONCURRENCY_MAX, PROCESSING, create_resources,
     create_stream, request_s3_events, s3_client,

@@ -16,6 +16,15 @@ pub enum JudgeError {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// Postgres refused SQL that the lake brings.
+    #[error("failed to run `{file}` of the lake at the source")]
+    Sql {
+        /// Path in the lake folder.
+        file: String,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
     /// The Iceberg catalog or a table behind it did not answer.
     #[error("failed to read `{what}` through the Iceberg catalog")]
     Iceberg {
@@ -43,6 +52,16 @@ pub enum JudgeError {
 }
 
 impl JudgeError {
+    /// The same error where SQL in `file` was run: what the server refuses is the file's fault, anything else is not.
+    pub(super) fn in_sql(self, file: &str) -> Self {
+        match self {
+            Self::Source { source, .. } if source.as_db_error().is_some() => {
+                Self::Sql { file: file.to_owned(), source }
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn store(what: impl Into<String>, source: impl Error + Send + Sync + 'static) -> Self {
         Self::Store { what: what.into(), source: Box::new(source) }
     }
@@ -55,5 +74,17 @@ impl JudgeError {
     pub(super) fn source(what: impl Into<String>) -> impl FnOnce(tokio_postgres::Error) -> Self {
         let what = what.into();
         move |source| Self::Source { what, source }
+    }
+}
+
+/// What Postgres says about a statement, with the place it means. Only for statements that have not read a row.
+pub(super) fn words(error: &tokio_postgres::Error) -> String {
+    use tokio_postgres::error::ErrorPosition;
+    match error.as_db_error() {
+        Some(refused) => match refused.position() {
+            Some(ErrorPosition::Original(at)) => format!("{} (at character {at})", refused.message()),
+            _ => refused.message().to_owned(),
+        },
+        None => error.to_string(),
     }
 }

@@ -5,12 +5,12 @@
 //! unchecked. Knows no lake by name.
 
 use iceberg::table::Table;
-use lakebed_contract::lake::{Lake, Model};
+use lakebed_contract::lake::{Lake, LakeError, Model};
 use lakebed_contract::layout;
 use lakebed_contract::table::ColumnType;
 
 use super::cell::Cell;
-use super::error::JudgeError;
+use super::error::{self, JudgeError};
 use super::finding::Evidence;
 use super::lakehouse::{Lakehouse, Typed, scan, typed};
 use super::rows::{Comparison, ExpectedRows};
@@ -25,34 +25,81 @@ pub(super) async fn judge(lake: &Lake, source: &Source, lakehouse: &Lakehouse) -
     let silver = lake.silver.iter().map(|model| (layout::SILVER, model));
     let gold = lake.gold.iter().map(|model| (layout::GOLD, model));
     for (namespace, model) in silver.chain(gold) {
-        let what = format!("{namespace}.{}", model.name);
+        let (what, file) = (format!("{namespace}.{}", model.name), file_of(model));
         let Some(sql) = lake.judge_sql.get(&model.name) else {
-            evidence.cannot_check(format!("{what}: the lake has no judge/{}.sql to compare it with", model.name));
+            evidence.cannot_check(format!("{what}: the lake has no {file} to compare it with"));
             continue;
         };
-        let sql = sql.trim().trim_end_matches(';');
-        let columns = match source.describe(&what, sql).await? {
-            Ok(columns) => columns,
+        let sql = statement(sql);
+        let (columns, key) = match shape(source, model, sql).await? {
+            Ok(shape) => shape,
             Err(reason) => {
-                evidence.cannot_check(format!("{what}: {reason}"));
+                evidence.cannot_check(format!("{what}: {file} {reason}"));
                 continue;
             }
-        };
-        let Some(key) = key_positions(model, &columns) else {
-            evidence.cannot_check(format!("{what}: the judge's SQL lacks a column of the model's key"));
-            continue;
         };
         let Some(table) = lakehouse.table(namespace, &model.name).await? else {
             evidence.fails(format!("{what} does not exist"));
             continue;
         };
-        match compare(source, &what, sql, &table, &columns, &key).await? {
+        let compared = compare(source, &what, sql, &table, &columns, &key).await;
+        match compared.map_err(|error| error.in_sql(&file))? {
             Ok(comparison) if comparison.is_equal() => evidence.holds(format!("{what}: {comparison}")),
             Ok(comparison) => evidence.fails(format!("{what}: {comparison}")),
             Err(reason) => evidence.fails(format!("{what} {reason}")),
         }
     }
     Ok(evidence)
+}
+
+/// What is wrong with the judge's SQL of `lake`, before there is anything to judge: the first file that Postgres does not accept
+/// or that cannot be compared by. The source tables must be there.
+pub(super) async fn complaint(lake: &Lake, source: &Source) -> Result<Option<LakeError>, JudgeError> {
+    for model in lake.silver.iter().chain(&lake.gold) {
+        let Some(sql) = lake.judge_sql.get(&model.name) else { continue };
+        let file = file_of(model);
+        let reason = match shape(source, model, statement(sql)).await.map_err(|error| error.in_sql(&file)) {
+            Ok(Ok(_)) => continue,
+            Ok(Err(reason)) => reason,
+            // Postgres does not go on in this transaction, so the first complaint is the last.
+            Err(JudgeError::Sql { source, .. }) => format!("is refused by Postgres: {}", error::words(&source)),
+            Err(other) => return Err(other),
+        };
+        return Ok(Some(LakeError::JudgeSql { file, reason }));
+    }
+    Ok(None)
+}
+
+/// Models of `lake` that no SQL of the judge describes.
+pub(super) fn unproven(lake: &Lake) -> Vec<String> {
+    let models = lake.silver.iter().chain(&lake.gold);
+    models.filter(|model| !lake.judge_sql.contains_key(&model.name)).map(file_of).collect()
+}
+
+/// Where the judge's SQL of a model lies in the lake folder.
+fn file_of(model: &Model) -> String {
+    format!("judge/{}.sql", model.name)
+}
+
+/// The text without a closing semicolon.
+fn statement(sql: &str) -> &str {
+    sql.trim().trim_end_matches(';')
+}
+
+/// The columns the judge's SQL answers with, and where the model's key stands among them; or why it cannot be compared by.
+async fn shape(
+    source: &Source,
+    model: &Model,
+    sql: &str,
+) -> Result<Result<(Vec<SourceColumn>, Vec<usize>), String>, JudgeError> {
+    let columns = match source.describe(&model.name, sql).await? {
+        Ok(columns) => columns,
+        Err(reason) => return Ok(Err(format!("cannot be compared: {reason}"))),
+    };
+    Ok(match key_positions(model, &columns) {
+        Some(key) => Ok((columns, key)),
+        None => Err(format!("lacks a column of the model's key ({})", model.key.join(", "))),
+    })
 }
 
 fn key_positions(model: &Model, columns: &[SourceColumn]) -> Option<Vec<usize>> {
@@ -82,7 +129,7 @@ async fn compare(
     let mut expected = ExpectedRows::new(names.clone());
     let mut ambiguous = 0_u64;
     source
-        .rows(what, &format!("({sql}) AS expected"), columns, |row| {
+        .rows(what, &format!("({sql}\n) AS expected"), columns, |row| {
             let fingerprints: Vec<u64> = row.cells.iter().map(Cell::fingerprint).collect();
             let key = key_text(columns, key, |at| row.cells[at]);
             ambiguous += u64::from(!expected.expect(key, &fingerprints));

@@ -35,7 +35,7 @@ use std::fmt;
 use lakebed_contract::clock::Clock;
 use lakebed_contract::endpoints::{Endpoints, PostgresEndpoint};
 use lakebed_contract::event::{EventSink, RunEvent, Stage};
-use lakebed_contract::lake::Lake;
+use lakebed_contract::lake::{Lake, LakeError};
 use lakebed_contract::layout;
 use lakebed_contract::secret::Secret;
 use serde::{Deserialize, Serialize};
@@ -146,6 +146,21 @@ pub async fn judge(input: JudgeInput<'_>) -> Result<Verdict, JudgeError> {
     let elapsed = input.clock.monotonic().saturating_sub(started);
     input.events.emit(RunEvent::StageFinished { stage: Stage::Judge, detail, elapsed });
     Ok(verdict)
+}
+
+/// Looks at the judge's SQL of a lake before there is anything to judge; `Some` names the first file that is wrong, and says how.
+pub async fn sql_complaint(endpoint: &PostgresEndpoint, lake: &Lake) -> Result<Option<LakeError>, JudgeError> {
+    let source = Source::open(endpoint).await?;
+    let complaint = gold::complaint(lake, &source).await?;
+    if complaint.is_none() {
+        source.close().await?;
+    }
+    Ok(complaint)
+}
+
+/// Files whose absence leaves a model unproven, and I6 unchecked.
+pub fn missing_sql(lake: &Lake) -> Vec<String> {
+    gold::unproven(lake)
 }
 
 /// I9 alone: what the slot acknowledged against what the stream held.

@@ -86,7 +86,14 @@ impl Source {
             .iter()
             .map(|column| {
                 let column_type = contract_type(column.type_(), column.type_modifier())
-                    .ok_or_else(|| format!("column {} has type {}", column.name(), column.type_()))?;
+                    .ok_or_else(|| {
+                        format!(
+                            "column `{}` has type {}; cast it to boolean, integer, bigint, double precision, numeric(p, s), \
+                             text, date or timestamptz",
+                            column.name(),
+                            column.type_()
+                        )
+                    })?;
                 Ok(SourceColumn { name: column.name().to_owned(), column_type })
             })
             .collect())
