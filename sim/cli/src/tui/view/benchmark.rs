@@ -96,29 +96,23 @@ fn whole_run_lines(
     let elapsed_ms = u64::try_from(state.elapsed().as_millis()).unwrap_or(u64::MAX);
     let said =
         |value: Option<u64>, show: &dyn Fn(u64) -> String| value.filter(|v| *v > 0).map(show).unwrap_or_default();
-    let rows: [(&str, u64, Option<u64>, &dyn Fn(u64) -> String); 4] = [
-        ("time", elapsed_ms, record.map(|record| record.total_ms), &time),
-        ("peak memory", measures.resident_bytes_max, record.map(|record| record.peak_rss_bytes), &mebibytes),
-        (
-            "peak of a worker",
-            now.worker_resident_bytes_max,
-            record.map(|record| record.measures.worker_resident_bytes_max),
-            &mebibytes,
-        ),
-        ("processor time", now.cpu_ms, record.map(|record| record.measures.cpu_ms), &time),
-    ];
+    let line = |name: &str, live: u64, recorded: Option<u64>, show: &dyn Fn(u64) -> String| {
+        Row::new(theme)
+            .left(name, STAGE[0])
+            .right("", STAGE[1])
+            .right(&said(Some(live), show), STAGE[2])
+            .right(&said(recorded, show), STAGE[3])
+            .line()
+    };
     let resident: u64 = measures.processes.values().map(|process| process.resident_bytes).sum();
-    let mut lines: Vec<Line<'static>> = rows
-        .into_iter()
-        .map(|(name, live, recorded, show)| {
-            Row::new(theme)
-                .left(name, STAGE[0])
-                .right("", STAGE[1])
-                .right(&said(Some(live), show), STAGE[2])
-                .right(&said(recorded, show), STAGE[3])
-                .line()
-        })
-        .collect();
+    let recorded = |read: fn(&RecordedRun) -> u64| record.map(read);
+    let worker = now.worker_resident_bytes_max;
+    let mut lines = vec![
+        line("time", elapsed_ms, recorded(|record| record.total_ms), &time),
+        line("peak memory", measures.resident_bytes_max, recorded(|record| record.peak_rss_bytes), &mebibytes),
+        line("peak of a worker", worker, recorded(|record| record.measures.worker_resident_bytes_max), &mebibytes),
+        line("processor time", now.cpu_ms, recorded(|record| record.measures.cpu_ms), &time),
+    ];
     let processes = format!("{} in {} processes now", mebibytes(resident), measures.processes.len());
     if resident > 0 && state.is_running() {
         lines[1].push_span(Span::styled(format!("  {processes}"), theme.faint()));

@@ -31,7 +31,7 @@ pub fn postgres_endpoint(url: &Secret<String>) -> Result<PostgresEndpoint, Harne
         Some(bytes) => String::from_utf8(bytes.to_vec()).map_err(|_| refuse("its password is not UTF-8"))?,
         None => String::new(),
     };
-    let user = config.get_user().ok_or_else(|| refuse(SHAPE))?.to_owned();
+    let user = config.get_user().filter(|user| !user.is_empty()).ok_or_else(|| refuse(SHAPE))?.to_owned();
     Ok(PostgresEndpoint {
         host,
         port: config.get_ports().first().copied().unwrap_or(PORT_DEFAULT),
