@@ -163,7 +163,7 @@ impl Shown {
                 };
                 self.say(&format!("judge     {invariant:<4}{word:<10} {detail}"));
             }
-            RunEvent::Log { message } => tracing::info!("{message}"),
+            RunEvent::Log { message } => self.say(&format!("note      {message}")),
             _ => {}
         }
     }
