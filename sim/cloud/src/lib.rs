@@ -13,6 +13,7 @@ mod server;
 pub mod catalog;
 pub mod dynamodb;
 pub mod kinesis;
+pub mod matrix;
 pub mod s3;
 
 pub use catalog_server::{CatalogServer, CatalogServerConfig};

@@ -27,7 +27,6 @@ const JSON_BODY_BYTES_MAX: usize = 16 * 1024 * 1024 + 1024 * 1024;
 
 const AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
-const AMZ_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 /// First path segment of the catalog; S3 never sees it.
 pub(crate) const CATALOG_PATH_SEGMENT: &str = "iceberg";
 const HEALTH_PATH: &str = "/_lakebed/health";
@@ -86,9 +85,7 @@ pub(crate) async fn answer(services: &Services, request: Request<Incoming>) -> R
         let answered = services.catalog.clone().oneshot(request.map(Body::new)).await;
         return answered.unwrap_or_else(|never| match never {});
     }
-    let mut response = s3::answer(&services.s3, request).await.map(Body::new);
-    response.headers_mut().insert(AMZ_REQUEST_ID, request_id);
-    response
+    s3::answer(&services.s3, request, &request_id).await.map(Body::new)
 }
 
 async fn answer_json(services: &Services, target: &HeaderValue, request: Request<Incoming>) -> Response<Body> {
@@ -101,6 +98,8 @@ async fn answer_json(services: &Services, target: &HeaderValue, request: Request
     if request.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"cbor-1.1")) {
         return json_error("SerializationException", "CBOR is not implemented; use application/x-amz-json-1.1");
     }
+    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let host = host.to_owned();
     let body = match Limited::new(request.into_body(), JSON_BODY_BYTES_MAX).collect().await {
         Ok(body) => body.to_bytes(),
         Err(error) if error.is::<LengthLimitError>() => {
@@ -109,7 +108,7 @@ async fn answer_json(services: &Services, target: &HeaderValue, request: Request
         Err(error) => return json_error("SerializationException", &format!("failed to read the body: {error}")),
     };
     let response = match is_dynamodb {
-        true => services.dynamodb.handle(target, body).await,
+        true => services.dynamodb.handle(target, &host, body).await,
         false => services.kinesis.handle(target, body).await,
     };
     response.map(Body::from)

@@ -58,8 +58,8 @@ impl From<DynoxideError> for Failure {
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
-        tracing::error!(%error, "failed to read the change log");
-        Self::internal("failed to read the change log")
+        tracing::error!(%error, "failed to use the change log");
+        Self::internal("failed to use the change log")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Identifiers of the Streams API: stream ARNs, shard ids, sequence numbers, shard iterators.
+//! Identifiers of the Streams API: shard ids, sequence numbers, shard iterators.
 //!
 //! Shapes follow the service model (shard ids 28–65 characters, sequence numbers 21–40 digits of fixed width, so that
 //! text order is number order). A shard iterator is self-contained: stream, position, moment of issue. Nothing here
@@ -12,23 +12,13 @@ use lakebed_contract::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::arns::stream_arn;
+
 /// AWS lets a shard iterator live this long.
 pub(super) const ITERATOR_LIFETIME: Duration = Duration::from_secs(15 * 60);
 
 /// Added to a record id to give its sequence number 21 digits.
 const SEQUENCE_NUMBER_OFFSET: i128 = 100_000_000_000_000_000_000;
-
-/// `arn:aws:dynamodb:…:table/<table>/stream/<label>`, as `DescribeTable` names it.
-pub(super) fn stream_arn(table: &str, label: &str) -> String {
-    dynoxide::streams::stream_arn(table, label)
-}
-
-/// Table and label of a stream ARN; `None` when it cannot be one of ours.
-pub(super) fn parse_stream_arn(arn: &str) -> Option<(&str, &str)> {
-    let (head, label) = arn.rsplit_once("/stream/")?;
-    let (_, table) = head.rsplit_once(":table/")?;
-    (stream_arn(table, label) == arn).then_some((table, label))
-}
 
 /// The id of a stream's one shard: creation second and a digest of the ARN.
 pub(super) fn shard_id(table: &str, label: &str) -> String {
@@ -111,13 +101,6 @@ mod tests {
         for text in ["", "5", "+100000000000000000005", "100000000000000000000", "x", &"9".repeat(40)] {
             assert_eq!(parse_sequence_number(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn arns_name_table_and_label() {
-        let arn = stream_arn("orders.v1", "17.5");
-        assert_eq!(parse_stream_arn(&arn), Some(("orders.v1", "17.5")));
-        assert_eq!(parse_stream_arn("arn:aws:dynamodb:eu-west-1:1:table/orders/stream/17.5"), None);
     }
 
     #[test]

@@ -1,26 +1,27 @@
 //! Table operations: JSON to dynoxide's request types, dynoxide's answers to JSON.
 //!
-//! Every operation dynoxide serves without its streams is listed once; anything else is refused by name. Error messages
-//! for unreadable requests name fields, never values.
+//! Every operation served is listed once, dynoxide's and the few reads of [`control`]; anything else is refused by
+//! name. Error messages for unreadable requests name fields, never values.
 
 use dynoxide::{Database, DynoxideError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::answer::Failure;
+use super::{arns, control};
 
 /// Markers dynoxide's request types put before a message they have worded as DynamoDB words it.
 const SERIALIZATION_MARKERS: [&str; 2] = ["SERIALIZATION:", "SERIALIZATION_AS_READ:"];
 const VALIDATION_MARKERS: [&str; 3] = ["VALIDATION_REQUEST:", "VALIDATION:", "VALIDATION_AS_READ:"];
 
-/// Runs one operation and returns its answer's JSON.
-pub(super) fn run(tables: &Database, operation: &str, body: &str) -> Result<String, Failure> {
+/// Runs one operation and returns its answer's JSON. `host` is the endpoint the request was sent to.
+pub(super) fn run(tables: &Database, host: &str, operation: &str, body: &str) -> Result<String, Failure> {
     match operation {
-        "CreateTable" => call(body, |request| tables.create_table(request)),
-        "DeleteTable" => call(body, |request| tables.delete_table(request)),
-        "DescribeTable" => call(body, |request| tables.describe_table(request)),
+        "CreateTable" => describing(body, |request| tables.create_table(request)),
+        "DeleteTable" => describing(body, |request| tables.delete_table(request)),
+        "DescribeTable" => describing(body, |request| tables.describe_table(request)),
         "ListTables" => call(body, |request| tables.list_tables(request)),
-        "UpdateTable" => call(body, |request| tables.update_table(request)),
+        "UpdateTable" => describing(body, |request| tables.update_table(request)),
         "PutItem" => call(body, |request| tables.put_item(request)),
         "GetItem" => call(body, |request| tables.get_item(request)),
         "DeleteItem" => call(body, |request| tables.delete_item(request)),
@@ -40,6 +41,9 @@ pub(super) fn run(tables: &Database, operation: &str, body: &str) -> Result<Stri
         "TagResource" => call(body, |request| tables.tag_resource(request)),
         "UntagResource" => call(body, |request| tables.untag_resource(request)),
         "ListTagsOfResource" => call(body, |request| tables.list_tags_of_resource(request)),
+        "DescribeLimits" => control::describe_limits(body),
+        "DescribeEndpoints" => control::describe_endpoints(host, body),
+        "DescribeContinuousBackups" => control::describe_continuous_backups(tables, body),
         other => Err(Failure::unknown_operation(other)),
     }
 }
@@ -50,10 +54,24 @@ fn call<Request: DeserializeOwned, Answer: Serialize>(
 ) -> Result<String, Failure> {
     let request = read(body)?;
     let answer = operation(request)?;
-    serde_json::to_string(&answer).map_err(|error| {
-        tracing::error!(%error, "failed to write an answer");
-        Failure::internal("failed to write the answer")
-    })
+    serde_json::to_string(&answer).map_err(|error| unwritable(&error))
+}
+
+/// [`call`] for an answer that describes a table, and so holds ARNs.
+fn describing<Request: DeserializeOwned, Answer: Serialize>(
+    body: &str,
+    operation: impl FnOnce(Request) -> Result<Answer, DynoxideError>,
+) -> Result<String, Failure> {
+    let request = read(body)?;
+    let answer = operation(request)?;
+    let mut answer = serde_json::to_value(&answer).map_err(|error| unwritable(&error))?;
+    arns::relabel(&mut answer);
+    Ok(answer.to_string())
+}
+
+fn unwritable(error: &serde_json::Error) -> Failure {
+    tracing::error!(%error, "failed to write an answer");
+    Failure::internal("failed to write the answer")
 }
 
 /// Reads a request. serde's own messages quote values, so only field names and DynamoDB's own wording get through.
@@ -81,15 +99,16 @@ mod tests {
     #[test]
     fn messages_about_unreadable_requests_hold_no_values() {
         let tables = Database::memory().unwrap();
-        let failure = run(&tables, "PutItem", r#"{"TableName": {"secret": "hunter2"}, "Item": {}}"#).unwrap_err();
+        let request = r#"{"TableName": {"secret": "hunter2"}, "Item": {}}"#;
+        let failure = run(&tables, "here", "PutItem", request).unwrap_err();
         assert!(!format!("{failure:?}").contains("hunter2"));
     }
 
     #[test]
     fn streams_operations_are_not_served_by_the_tables() {
         let tables = Database::memory().unwrap();
-        for operation in ["GetRecords", "ListStreams", "DescribeLimits"] {
-            let failure = run(&tables, operation, "{}").unwrap_err();
+        for operation in ["GetRecords", "ListStreams", "ListBackups"] {
+            let failure = run(&tables, "here", operation, "{}").unwrap_err();
             assert!(format!("{failure:?}").contains("UnknownOperationException"), "{operation}");
         }
     }

@@ -3,7 +3,10 @@
 //! A stream is one shard from its beginning to its end (AWS would split and roll shards; order per item is the same). A
 //! consumer that keeps the last sequence number and asks AFTER_SEQUENCE_NUMBER sees every later change once and in
 //! order, also across restarts. A closed stream (disabled, or its table deleted) stays readable and ends its iterators
-//! with `NextShardIterator` absent.
+//! with `NextShardIterator` absent. Records older than 24 hours are gone: an iterator that still points before them is
+//! told so, and TRIM_HORIZON starts behind them. Iterators by timestamp are refused.
+
+use std::sync::Arc;
 
 use lakebed_contract::Clock;
 use serde::{Deserialize, Serialize};
@@ -11,22 +14,35 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::answer::Failure;
+use super::arns::{REGION, parse_stream_arn, stream_arn};
 use super::changes::{Change, ChangeLog, Stream};
-use super::iterator::{
-    ShardIterator, event_id, parse_sequence_number, parse_stream_arn, sequence_number, shard_id, stream_arn,
-};
+use super::constraints::{Constraints, page_size};
+use super::iterator::{ShardIterator, event_id, parse_sequence_number, sequence_number, shard_id};
 use super::operations::read;
+use super::shards::{shard_page, shards_of};
 
 /// AWS's page bounds.
 const STREAMS_PER_PAGE: usize = 100;
+const SHARDS_PER_PAGE: usize = 100;
 const RECORDS_PER_PAGE: usize = 1_000;
 const BYTES_PER_PAGE: usize = 1_024 * 1_024;
-const REGION: &str = "us-east-1";
+
+/// Lengths the service model allows.
+const STREAM_ARN_LENGTHS: (usize, usize) = (37, 1_024);
+const SHARD_ID_LENGTHS: (usize, usize) = (28, 65);
+const SEQUENCE_NUMBER_LENGTHS: (usize, usize) = (21, 40);
+const SHARD_ITERATOR_LENGTHS: (usize, usize) = (1, 2_048);
+const TABLE_NAME_LENGTHS: (usize, usize) = (3, 255);
+
+const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
+const ITERATOR_TYPES: [&str; 5] =
+    ["AFTER_SEQUENCE_NUMBER", "LATEST", AT_TIMESTAMP, "AT_SEQUENCE_NUMBER", "TRIM_HORIZON"];
+const CHILD_SHARDS: &str = "CHILD_SHARDS";
 
 /// The Streams front over a change log.
 #[derive(Debug)]
 pub(super) struct Streams {
-    changes: ChangeLog,
+    changes: Arc<ChangeLog>,
     clock: Clock,
 }
 
@@ -35,31 +51,39 @@ pub(super) struct Streams {
 struct ListStreams {
     table_name: Option<String>,
     exclusive_start_stream_arn: Option<String>,
-    limit: Option<usize>,
+    limit: Option<i64>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct DescribeStream {
-    stream_arn: String,
+    stream_arn: Option<String>,
     exclusive_start_shard_id: Option<String>,
-    limit: Option<usize>,
+    limit: Option<i64>,
+    shard_filter: Option<ShardFilter>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ShardFilter {
+    r#type: Option<String>,
+    shard_id: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct GetShardIterator {
-    stream_arn: String,
-    shard_id: String,
-    shard_iterator_type: String,
+    stream_arn: Option<String>,
+    shard_id: Option<String>,
+    shard_iterator_type: Option<String>,
     sequence_number: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct GetRecords {
-    shard_iterator: String,
-    limit: Option<usize>,
+    shard_iterator: Option<String>,
+    limit: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -99,7 +123,7 @@ struct StreamRecord {
 }
 
 impl Streams {
-    pub(super) fn new(changes: ChangeLog, clock: Clock) -> Self {
+    pub(super) fn new(changes: Arc<ChangeLog>, clock: Clock) -> Self {
         Self { changes, clock }
     }
 
@@ -115,8 +139,14 @@ impl Streams {
     }
 
     fn list(&self, request: ListStreams) -> Result<String, Failure> {
-        let limit = page(request.limit, STREAMS_PER_PAGE)?;
-        let after = match &request.exclusive_start_stream_arn {
+        let arn = request.exclusive_start_stream_arn.as_deref();
+        let mut constraints = Constraints::default();
+        constraints.optional_text("tableName", request.table_name.as_deref(), TABLE_NAME_LENGTHS);
+        constraints.page("limit", request.limit, STREAMS_PER_PAGE);
+        constraints.optional_text("exclusiveStartStreamArn", arn, STREAM_ARN_LENGTHS);
+        constraints.check()?;
+        let limit = page_size(request.limit, STREAMS_PER_PAGE);
+        let after = match arn {
             Some(arn) => Some(parse_stream_arn(arn).ok_or_else(|| no_stream(arn))?),
             None => None,
         };
@@ -143,23 +173,30 @@ impl Streams {
     }
 
     fn describe(&self, request: DescribeStream) -> Result<String, Failure> {
-        let stream = self.stream(&request.stream_arn)?;
-        page(request.limit, STREAMS_PER_PAGE)?;
-        let id = shard_id(&stream.table, &stream.label);
-        let mut range = json!({ "StartingSequenceNumber": sequence_number(stream.after_id + 1) });
-        if let Some(last) = stream.last_id {
-            range["EndingSequenceNumber"] = json!(sequence_number(last.max(stream.after_id + 1)));
+        let start = request.exclusive_start_shard_id.as_deref();
+        let mut constraints = Constraints::default();
+        constraints.text("streamArn", request.stream_arn.as_deref(), STREAM_ARN_LENGTHS);
+        constraints.page("limit", request.limit, SHARDS_PER_PAGE);
+        constraints.optional_text("exclusiveStartShardId", start, SHARD_ID_LENGTHS);
+        if let Some(filter) = &request.shard_filter {
+            constraints.one_of("shardFilter.type", filter.r#type.as_deref(), &[CHILD_SHARDS]);
+            constraints.text("shardFilter.shardId", filter.shard_id.as_deref(), SHARD_ID_LENGTHS);
         }
-        let shards = match request.exclusive_start_shard_id {
-            // The one shard there is has been seen; an id we never gave out sorts nowhere and is treated the same.
-            Some(_) => vec![],
-            None => vec![json!({ "ShardId": id, "SequenceNumberRange": range })],
-        };
+        constraints.check()?;
+        let arn = request.stream_arn.unwrap_or_default();
+        let stream = self.stream(&arn)?;
+        // A shard never splits here, so none is the child of another.
+        let shards = if request.shard_filter.is_some() { vec![] } else { shards_of(&stream) };
+        let (shards, last) = shard_page(shards, start, page_size(request.limit, SHARDS_PER_PAGE));
+        let shards: Vec<_> = shards
+            .into_iter()
+            .map(|shard| json!({ "ShardId": shard.id, "SequenceNumberRange": shard.range }))
+            .collect();
         let key_schema: serde_json::Value = serde_json::from_str(&stream.key_schema)
             .map_err(|_| Failure::internal("the stored key schema is not JSON"))?;
         let created: f64 = stream.label.parse().unwrap_or(0.0);
-        let description = json!({
-            "StreamArn": request.stream_arn,
+        let mut description = json!({
+            "StreamArn": arn,
             "StreamLabel": stream.label,
             "StreamStatus": if stream.last_id.is_some() { "DISABLED" } else { "ENABLED" },
             "StreamViewType": stream.view_type,
@@ -168,31 +205,54 @@ impl Streams {
             "KeySchema": key_schema,
             "Shards": shards,
         });
+        if let Some(last) = last {
+            description["LastEvaluatedShardId"] = json!(last);
+        }
         Ok(json!({ "StreamDescription": description }).to_string())
     }
 
     fn iterator(&self, request: GetShardIterator) -> Result<String, Failure> {
-        let stream = self.stream(&request.stream_arn)?;
-        if request.shard_id != shard_id(&stream.table, &stream.label) {
-            let message = format!("Requested resource not found: Shard does not exist: {}", request.shard_id);
+        let kind = request.shard_iterator_type.as_deref();
+        let mut constraints = Constraints::default();
+        constraints.text("streamArn", request.stream_arn.as_deref(), STREAM_ARN_LENGTHS);
+        constraints.text("shardId", request.shard_id.as_deref(), SHARD_ID_LENGTHS);
+        constraints.one_of("shardIteratorType", kind, &ITERATOR_TYPES);
+        constraints.optional_text("sequenceNumber", request.sequence_number.as_deref(), SEQUENCE_NUMBER_LENGTHS);
+        constraints.check()?;
+        let kind = kind.unwrap_or_default();
+        if kind == AT_TIMESTAMP {
+            return Err(Failure::validation("ShardIteratorType AT_TIMESTAMP is not implemented by lakebed"));
+        }
+        let (arn, shard) = (request.stream_arn.unwrap_or_default(), request.shard_id.unwrap_or_default());
+        let stream = self.stream(&arn)?;
+        if shard != shard_id(&stream.table, &stream.label) {
+            let message = format!("Requested resource not found: Shard does not exist: {shard}");
             return Err(Failure::service("ResourceNotFoundException", &message));
         }
-        let position = match (request.shard_iterator_type.as_str(), &request.sequence_number) {
-            ("TRIM_HORIZON", None) => stream.after_id,
-            ("LATEST", None) => self.changes.newest(&stream)?,
-            // The shard's StartingSequenceNumber is a valid place to start at before anything has been written.
-            ("AT_SEQUENCE_NUMBER", Some(number)) => self.id_in(&stream, number, stream.after_id + 1)? - 1,
-            ("AFTER_SEQUENCE_NUMBER", Some(number)) => self.id_in(&stream, number, stream.after_id)?,
-            ("TRIM_HORIZON" | "LATEST", Some(_)) => {
-                return Err(Failure::validation("SequenceNumber does not go with this ShardIteratorType"));
-            }
-            ("AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER", None) => {
-                return Err(Failure::validation("this ShardIteratorType needs a SequenceNumber"));
-            }
-            _ => return Err(Failure::validation("unknown ShardIteratorType")),
-        };
-        let iterator = ShardIterator { stream_arn: request.stream_arn, position, issued: self.clock.now() };
+        let position = self.position(&stream, kind, request.sequence_number.as_deref())?;
+        let iterator = ShardIterator { stream_arn: arn, position, issued: self.clock.now() };
         Ok(json!({ "ShardIterator": iterator.encode() }).to_string())
+    }
+
+    /// Where an iterator of this kind begins: everything up to there counts as read.
+    fn position(&self, stream: &Stream, kind: &str, number: Option<&str>) -> Result<i64, Failure> {
+        let position = match (kind, number) {
+            ("TRIM_HORIZON", None) => stream.horizon(),
+            ("LATEST", None) => self.changes.newest(stream)?,
+            // The shard's StartingSequenceNumber is a valid place to start at before anything has been written.
+            ("AT_SEQUENCE_NUMBER", Some(number)) => self.id_in(stream, number, stream.after_id + 1)? - 1,
+            // Right behind the newest trimmed record nothing is missing, so a reader that has seen it may go on.
+            ("AFTER_SEQUENCE_NUMBER", Some(number)) => self.id_in(stream, number, stream.after_id)?,
+            (_, Some(_)) => {
+                let told = "SequenceNumber should not be passed for this iterator type";
+                return Err(Failure::validation(&format!("One or more parameter values were invalid: {told}")));
+            }
+            (_, None) => {
+                let told = "SequenceNumber cannot be null";
+                return Err(Failure::validation(&format!("One or more parameter values were invalid: {told}")));
+            }
+        };
+        if position < stream.horizon() { Err(trimmed()) } else { Ok(position) }
     }
 
     /// The record id of a sequence number, which this stream must have reached (or which is at most `allowed`).
@@ -200,8 +260,7 @@ impl Streams {
         let id = parse_sequence_number(number)
             .ok_or_else(|| Failure::validation("Invalid SequenceNumber: not one of this service's"))?;
         if id <= stream.after_id {
-            let message = "the SequenceNumber lies before the beginning of the shard";
-            return Err(Failure::service("TrimmedDataAccessException", message));
+            return Err(trimmed());
         }
         if id > self.changes.newest(stream)?.max(allowed) {
             return Err(Failure::validation("Invalid SequenceNumber: the shard has not reached it"));
@@ -210,8 +269,13 @@ impl Streams {
     }
 
     fn records(&self, request: GetRecords) -> Result<String, Failure> {
-        let limit = page(request.limit, RECORDS_PER_PAGE)?;
-        let iterator = ShardIterator::decode(&request.shard_iterator)
+        let encoded = request.shard_iterator.as_deref();
+        let mut constraints = Constraints::default();
+        constraints.text("shardIterator", encoded, SHARD_ITERATOR_LENGTHS);
+        constraints.page("limit", request.limit, RECORDS_PER_PAGE);
+        constraints.check()?;
+        let limit = page_size(request.limit, RECORDS_PER_PAGE);
+        let iterator = ShardIterator::decode(encoded.unwrap_or_default())
             .ok_or_else(|| Failure::validation("Invalid ShardIterator"))?;
         let now = self.clock.now();
         if iterator.expired(now) {
@@ -222,6 +286,9 @@ impl Streams {
             .changes
             .read(name, iterator.position, limit, BYTES_PER_PAGE)?
             .ok_or_else(|| no_stream(&iterator.stream_arn))?;
+        if iterator.position < stream.horizon() {
+            return Err(trimmed());
+        }
         let position = changes.last().map_or(iterator.position, |change| change.id);
         let records = changes
             .into_iter()
@@ -244,12 +311,9 @@ fn no_stream(arn: &str) -> Failure {
     Failure::service("ResourceNotFoundException", &format!("Requested resource not found: Stream: {arn} not found"))
 }
 
-fn page(asked: Option<usize>, most: usize) -> Result<usize, Failure> {
-    match asked {
-        None => Ok(most),
-        Some(limit) if (1..=most).contains(&limit) => Ok(limit),
-        Some(_) => Err(Failure::validation(&format!("Limit must be between 1 and {most}"))),
-    }
+fn trimmed() -> Failure {
+    let message = "The operation attempted to read past the oldest stream record in a shard.";
+    Failure::service("TrimmedDataAccessException", message)
 }
 
 fn record(change: Change, stream: &Stream, arn: &str) -> Result<Record, Failure> {

@@ -6,11 +6,20 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use lakebed_contract::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use super::wire::KinesisError;
+use super::describe::from_seconds;
+use super::description::shard_id;
+use super::error::{ACCOUNT, KinesisError};
+use super::shard_log::ShardLog;
+use super::stream::{SequenceNumber, Stream};
+use super::validation::Pattern;
+use super::wire::{GetShardIterator, NamesStream};
 
 /// An iterator older than this is refused.
 pub(super) const ITERATOR_LIFETIME: Duration = Duration::from_secs(300);
+
+const KINDS: [&str; 5] = ["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"];
 
 /// A place in a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,14 +45,142 @@ impl ShardIterator {
         let iterator = iterator.ok_or_else(|| KinesisError::invalid_argument("Invalid ShardIterator."))?;
         if now.since(iterator.issued) > ITERATOR_LIFETIME {
             return Err(KinesisError::expired_iterator(format!(
-                "Iterator expired. The iterator was created at time {} while right now it is {now} which is further in \
-                 the future than the tolerated delay of {} milliseconds.",
-                iterator.issued,
+                "Iterator expired. The iterator was created at time {} while right now it is {} which is further in the \
+                 future than the tolerated delay of {} milliseconds.",
+                in_words(iterator.issued),
+                in_words(now),
                 ITERATOR_LIFETIME.as_millis()
             )));
         }
         Ok(iterator)
     }
+}
+
+/// `Thu Jan 22 01:22:02 UTC 2015`, as Java prints a date.
+fn in_words(at: Timestamp) -> String {
+    at.to_datetime().format("%a %b %d %H:%M:%S UTC %Y").to_string()
+}
+
+impl GetShardIterator {
+    pub(super) fn check(&self) -> Result<(), KinesisError> {
+        let mut check = self.check_naming();
+        check.required(self.shard_id.as_deref(), "shardId");
+        check.name(self.shard_id.as_deref(), "shardId");
+        check.required(self.shard_iterator_type.as_deref(), "shardIteratorType");
+        check.one_of(self.shard_iterator_type.as_deref(), "shardIteratorType", &KINDS);
+        let starting = self.starting_sequence_number.as_deref();
+        check.pattern(starting, "startingSequenceNumber", Pattern::SequenceNumber);
+        check.finish()
+    }
+}
+
+/// GetShardIterator.
+pub(super) fn get_shard_iterator(
+    stream: &Stream,
+    request: &GetShardIterator,
+    now: Timestamp,
+) -> Result<Value, KinesisError> {
+    let id = request.shard_id.as_deref().unwrap_or_default();
+    let (shard, horizon) = {
+        let layout = stream.layout()?;
+        let number = layout.description.shard_called(id).map(|shard| shard.number);
+        let shard = number.and_then(|number| layout.shard(number)).cloned();
+        (shard.ok_or_else(|| shard_not_found(stream, id))?, layout.description.horizon(now))
+    };
+    let start = Start::of(stream, request, shard.number, now)?;
+    let from = {
+        let mut log = shard.log();
+        log.trim(horizon).map_err(|error| KinesisError::internal("trim a shard", &error))?;
+        start.sequence(&log)
+    };
+    let iterator =
+        ShardIterator { stream: stream.name.clone(), created: stream.created, shard: shard.number, from, issued: now };
+    Ok(json!({ "ShardIterator": iterator.to_text() }))
+}
+
+/// The words for a shard that GetShardIterator or GetRecords does not find.
+pub(super) fn shard_not_found(stream: &Stream, id: &str) -> KinesisError {
+    let name = &stream.name;
+    KinesisError::not_found(format!("Shard {id} in stream {name} under account {ACCOUNT} does not exist"))
+}
+
+/// Where an iterator begins.
+#[derive(Clone, Copy, Debug)]
+enum Start {
+    Oldest,
+    BehindNewest,
+    Sequence(u64),
+    Moment(Timestamp),
+}
+
+impl Start {
+    fn of(stream: &Stream, request: &GetShardIterator, shard: u32, now: Timestamp) -> Result<Self, KinesisError> {
+        let kind = request.shard_iterator_type.as_deref().unwrap_or_default();
+        let given = request.starting_sequence_number.as_deref();
+        match (kind, given) {
+            ("TRIM_HORIZON", None) => Ok(Self::Oldest),
+            ("LATEST", None) => Ok(Self::BehindNewest),
+            ("AT_TIMESTAMP", None) => Self::moment(request.timestamp, now),
+            ("AT_SEQUENCE_NUMBER", Some(given)) => Ok(Self::Sequence(sequence_of(stream, shard, given)?)),
+            ("AFTER_SEQUENCE_NUMBER", Some(given)) => {
+                Ok(Self::Sequence(sequence_of(stream, shard, given)?.saturating_add(1)))
+            }
+            (kind, given) => {
+                let given = if given.is_some() { "and also a" } else { "and no" };
+                Err(KinesisError::invalid_argument(format!(
+                    "Must either specify (1) AT_SEQUENCE_NUMBER or AFTER_SEQUENCE_NUMBER and StartingSequenceNumber or (2) \
+                     TRIM_HORIZON or LATEST and no StartingSequenceNumber. Request specified {kind} {given} \
+                     StartingSequenceNumber."
+                )))
+            }
+        }
+    }
+
+    fn moment(given: Option<f64>, now: Timestamp) -> Result<Self, KinesisError> {
+        let at = from_seconds(given.ok_or_else(|| {
+            KinesisError::invalid_argument(
+                "Must specify timestampInMillis parameter for iterator of type AT_TIMESTAMP. Current request has no timestamp \
+                 parameter.",
+            )
+        })?);
+        if at.millis() > now.millis() {
+            return Err(KinesisError::invalid_argument(format!(
+                "The timestampInMillis parameter cannot be greater than the currentTimestampInMillis. timestampInMillis: {}, \
+                 currentTimestampInMillis: {}",
+                at.millis(),
+                now.millis()
+            )));
+        }
+        Ok(Self::Moment(at))
+    }
+
+    fn sequence(self, log: &ShardLog) -> u64 {
+        match self {
+            Self::Oldest => 0,
+            Self::BehindNewest => log.tip().sequence + 1,
+            Self::Sequence(sequence) => sequence,
+            Self::Moment(at) => log.sequence_at(at),
+        }
+    }
+}
+
+fn sequence_of(stream: &Stream, shard: u32, given: &str) -> Result<u64, KinesisError> {
+    let id = shard_id(shard);
+    let used = format!(
+        "StartingSequenceNumber {given} used in GetShardIterator on shard {id} in stream {} under account {ACCOUNT} is invalid",
+        stream.name
+    );
+    let number = SequenceNumber::parse(given).ok_or_else(|| KinesisError::invalid_argument(format!("{used}.")))?;
+    if number.shard != shard {
+        let encoded = shard_id(number.shard);
+        return Err(KinesisError::invalid_argument(format!(
+            "Invalid StartingSequenceNumber. It encodes {encoded}, while it was used in a call to a shard with {id}"
+        )));
+    }
+    if !stream.has_given(number) {
+        return Err(KinesisError::invalid_argument(format!("{used} because it did not come from this stream.")));
+    }
+    Ok(number.sequence)
 }
 
 #[cfg(test)]
@@ -57,7 +194,12 @@ mod tests {
         let text = iterator.to_text();
         assert_eq!(ShardIterator::parse(&text, Timestamp::from_seconds(1300)).expect("alive"), iterator);
         let expired = ShardIterator::parse(&text, Timestamp::from_seconds(1301)).expect_err("expired");
-        assert_eq!(expired.code(), "ExpiredIteratorException");
+        assert_eq!(
+            expired.to_string(),
+            "ExpiredIteratorException: Iterator expired. The iterator was created at time Thu Jan 01 00:16:40 UTC 1970 while \
+             right now it is Thu Jan 01 00:21:41 UTC 1970 which is further in the future than the tolerated delay of 300000 \
+             milliseconds."
+        );
         assert_eq!(ShardIterator::parse("x", issued).expect_err("nonsense").code(), "InvalidArgumentException");
     }
 }

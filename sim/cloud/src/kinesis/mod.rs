@@ -1,22 +1,30 @@
 //! Kinesis Data Streams over AWS JSON 1.1.
 //!
-//! A record goes to the shard whose range holds the MD5 of its partition key, is appended to that shard's log file and
-//! read back from there; memory holds one small index entry per record of the last 24 hours on the clock. Order is per
-//! shard. AWS's size limits are enforced; throughput limits are not, and there is no resharding, no consumer
-//! registration and no CBOR: such requests are refused.
+//! A record goes to the open shard whose range holds the MD5 of its partition key, is appended to that shard's log file and
+//! read back from there; memory holds one small index entry per record within the stream's retention on the clock. Order is
+//! per shard, and from a shard to its children. AWS's size limits are enforced; throughput limits are not. Encryption,
+//! enhanced monitoring and the capacity mode are kept and shown, and change nothing else. There is no consumer
+//! registration, no SubscribeToShard, no record above 1 MiB and no CBOR: such requests are refused.
 
 mod describe;
+mod description;
+mod error;
 mod frame;
 mod iterator;
+mod listing;
 mod operations;
 mod records;
+mod reshard;
+mod settings;
 mod shard_log;
 mod stream;
+mod tags;
+mod validation;
 mod wire;
 
+pub use description::RETENTION;
 pub use records::{ANSWER_BYTES_MAX, RECORD_BYTES_MAX, REQUEST_BYTES_MAX, REQUEST_RECORDS_MAX};
 pub use shard_log::SEGMENT_BYTES_MAX;
-pub use stream::RETENTION;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,8 +34,8 @@ use http::{HeaderValue, Response, StatusCode};
 use lakebed_contract::{Clock, EventSink};
 
 use crate::error::CloudError;
+use error::KinesisError;
 use operations::Operations;
-use wire::KinesisError;
 
 /// The streams of one state directory.
 #[derive(Clone)]

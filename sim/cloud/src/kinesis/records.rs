@@ -1,17 +1,22 @@
-//! PutRecord, PutRecords and GetRecords: limits, routing to shards, and the answers.
+//! PutRecord, PutRecords and GetRecords: limits, routing to open shards, and the answers.
 //!
 //! A PutRecords that breaks a limit is refused as a whole, before anything is appended; a shard that cannot be appended
-//! to fails its own records only, as AWS does.
+//! to fails its own records only, as AWS does. A closed shard is read to its end, where its children are named. The
+//! encryption type in an answer is the stream's of today, not the one a record was put under.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use lakebed_contract::Timestamp;
 use serde_json::{Value, json};
 
+use super::describe::{child_shards, seconds};
+use super::description::shard_id;
+use super::error::{ACCOUNT, KinesisError};
 use super::frame::NewRecord;
-use super::iterator::ShardIterator;
-use super::stream::{RETENTION, Shard, Stream, hash_key_of};
-use super::wire::{GetRecordsAnswer, KinesisError, PutRecord, PutRecords, RecordAnswer};
+use super::iterator::{ShardIterator, shard_not_found};
+use super::stream::{Layout, SequenceNumber, Shard, Stream, hash_key_of};
+use super::validation::{Pattern, Violations};
+use super::wire::{GetRecords, GetRecordsAnswer, NamesStream, PutRecord, PutRecords, PutRecordsEntry, RecordAnswer};
 
 /// Most records of a PutRecords.
 pub const REQUEST_RECORDS_MAX: usize = 500;
@@ -26,90 +31,167 @@ const PARTITION_KEY_CHARS_MAX: usize = 256;
 const ANSWER_RECORDS_MAX: usize = 10_000;
 
 /// A record that passed validation, and where it goes.
-struct Routed {
+pub(super) struct Routed {
     hash_key: u128,
     record: NewRecord,
 }
 
-fn routed(
-    place: &str,
-    data: &str,
-    partition_key: String,
-    explicit_hash_key: Option<&str>,
-) -> Result<Routed, KinesisError> {
-    let fails = |member: &str, rule: &str| {
-        KinesisError::validation(format!(
-            "1 validation error detected: Value at '{place}{member}' failed to satisfy constraint: {rule}"
-        ))
-    };
+impl PutRecord {
+    /// Takes the record out, if the request is sound.
+    pub(super) fn check(&mut self) -> Result<Routed, KinesisError> {
+        let mut check = self.check_naming();
+        let ordering = self.sequence_number_for_ordering.as_deref();
+        check.pattern(ordering, "sequenceNumberForOrdering", Pattern::SequenceNumber);
+        let entry = PutRecordsEntry {
+            data: self.data.take(),
+            partition_key: self.partition_key.take(),
+            explicit_hash_key: self.explicit_hash_key.take(),
+        };
+        let bytes = check_entry(&mut check, &entry, "")?;
+        check.finish()?;
+        routed(entry, bytes)
+    }
+}
+
+impl PutRecords {
+    /// Takes the records out, if the request is sound.
+    pub(super) fn check(&mut self) -> Result<Vec<Routed>, KinesisError> {
+        let mut check = self.check_naming();
+        let Some(records) = self.records.take() else {
+            check.null("records");
+            check.finish()?;
+            return Ok(Vec::new());
+        };
+        // Records are not quoted, only counted.
+        let shown = format!("[{} records]", records.len());
+        check.size(records.len(), &shown, "records", 1, REQUEST_RECORDS_MAX);
+        let mut sound = Vec::with_capacity(records.len().min(REQUEST_RECORDS_MAX));
+        for (at, entry) in records.into_iter().take(REQUEST_RECORDS_MAX).enumerate() {
+            let bytes = check_entry(&mut check, &entry, &format!("records.{}.member.", at + 1))?;
+            sound.push((entry, bytes));
+        }
+        check.finish()?;
+        sound.into_iter().map(|(entry, bytes)| routed(entry, bytes)).collect()
+    }
+}
+
+impl GetRecords {
+    pub(super) fn check(&self) -> Result<&str, KinesisError> {
+        let mut check = self.check_naming();
+        let iterator = check.required(self.shard_iterator.as_deref(), "shardIterator");
+        check.length(self.shard_iterator.as_deref(), "shardIterator", 1, 512);
+        check.range(self.limit, "limit", 1, ANSWER_RECORDS_MAX as i64);
+        check.finish()?;
+        self.naming().refuse_unimplemented()?;
+        Ok(iterator)
+    }
+}
+
+/// Adds what is wrong with a record and gives its data.
+fn check_entry(check: &mut Violations, entry: &PutRecordsEntry, place: &str) -> Result<Vec<u8>, KinesisError> {
+    let partition_key = check.required(entry.partition_key.as_deref(), &format!("{place}partitionKey"));
     let key_chars = partition_key.chars().count();
-    if key_chars == 0 {
-        return Err(fails("partitionKey", "Member must have length greater than or equal to 1"));
+    if entry.partition_key.is_some() && !(1..=PARTITION_KEY_CHARS_MAX).contains(&key_chars) {
+        let shown = if key_chars == 0 { String::new() } else { format!("({key_chars} characters)") };
+        check.size(key_chars, shown, &format!("{place}partitionKey"), 1, PARTITION_KEY_CHARS_MAX);
     }
-    if key_chars > PARTITION_KEY_CHARS_MAX {
-        return Err(fails("partitionKey", "Member must have length less than or equal to 256"));
+    let explicit = entry.explicit_hash_key.as_deref();
+    if explicit.is_some() {
+        check.pattern(explicit, &format!("{place}explicitHashKey"), Pattern::HashKey);
     }
-    let data = BASE64_STANDARD.decode(data).map_err(|_| fails("data", "Member must be base64"))?;
+    let Some(data) = &entry.data else {
+        check.null(&format!("{place}data"));
+        return Ok(Vec::new());
+    };
+    let data = BASE64_STANDARD.decode(data).map_err(|_| {
+        // AWS quotes the data here; we do not.
+        let why = match data.len() % 4 {
+            0 => "Invalid Base64 character or padding".to_owned(),
+            _ => format!("Base64 encoded length is expected a multiple of 4 bytes but found: {}", data.len()),
+        };
+        KinesisError::serialization(format!("{place}data can not be converted to a Blob: {why}"))
+    })?;
     if data.len() > RECORD_BYTES_MAX {
-        return Err(fails("data", "Member must have length less than or equal to 1048576"));
+        let shown = format!("java.nio.HeapByteBuffer[pos=0 lim={0} cap={0}]", data.len());
+        check.size(data.len(), shown, &format!("{place}data"), 0, RECORD_BYTES_MAX);
     }
-    let hash_key = match explicit_hash_key {
+    Ok(data)
+}
+
+/// A sound record, and the hash key it falls on.
+fn routed(entry: PutRecordsEntry, data: Vec<u8>) -> Result<Routed, KinesisError> {
+    let partition_key = entry.partition_key.unwrap_or_default();
+    let hash_key = match entry.explicit_hash_key {
         None => hash_key_of(&partition_key),
         Some(text) => text.parse().map_err(|_| {
-            KinesisError::invalid_argument(
-                "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1].",
-            )
+            KinesisError::invalid_argument(format!(
+                "Invalid ExplicitHashKey. ExplicitHashKey must be in the range: [0, 2^128-1]. Specified value was {text}"
+            ))
         })?,
     };
     Ok(Routed { hash_key, record: NewRecord { partition_key, data } })
 }
 
 /// PutRecord.
-pub(super) fn put_record(stream: &Stream, request: PutRecord, now: Timestamp) -> Result<Value, KinesisError> {
-    let routed = routed("", &request.data, request.partition_key, request.explicit_hash_key.as_deref())?;
-    let shard = stream.shard_of(routed.hash_key);
-    let sequences = append(shard, vec![routed.record], now)?;
+pub(super) fn put_record(
+    stream: &Stream,
+    ordering: Option<&str>,
+    routed: Routed,
+    now: Timestamp,
+) -> Result<Value, KinesisError> {
+    let layout = stream.layout()?;
+    let above = ordering.map_or(Ok(0), |ordering| sequence_for_ordering(stream, &layout, ordering, now))?;
+    let at = layout.route(routed.hash_key);
+    let shard = layout.open_shards().nth(at).ok_or_else(|| no_open_shard(stream))?;
+    let sequences = append(&layout, shard, vec![routed.record], now, above)?;
     let sequence = sequences.first().copied().unwrap_or_default();
     Ok(json!({
-        "ShardId": shard.id(),
+        "ShardId": shard_id(shard.number),
         "SequenceNumber": stream.sequence_number(shard.number, sequence),
-        "EncryptionType": "NONE",
+        "EncryptionType": layout.description.encryption_type(),
     }))
 }
 
+/// The sequence that the new one must exceed. A number that nobody can have been given yet is refused.
+fn sequence_for_ordering(stream: &Stream, layout: &Layout, given: &str, now: Timestamp) -> Result<u64, KinesisError> {
+    let number = SequenceNumber::parse(given).filter(|number| stream.has_given(*number));
+    let present = u64::try_from(now.0).unwrap_or(0);
+    // A burst runs ahead of the clock, so only what is ahead of both is of the future.
+    let is_past = |sequence: u64| sequence <= present || sequence <= layout.greatest_sequence();
+    number.map(|number| number.sequence).filter(|sequence| is_past(*sequence)).ok_or_else(|| {
+        KinesisError::invalid_argument(format!(
+            "ExclusiveMinimumSequenceNumber {given} used in PutRecord on stream {} under account {ACCOUNT} is invalid.",
+            stream.name
+        ))
+    })
+}
+
 /// PutRecords.
-pub(super) fn put_records(stream: &Stream, request: PutRecords, now: Timestamp) -> Result<Value, KinesisError> {
-    let count = request.records.len();
-    if count == 0 || count > REQUEST_RECORDS_MAX {
-        let rule = if count == 0 { "greater than or equal to 1" } else { "less than or equal to 500" };
-        return Err(KinesisError::validation(format!(
-            "1 validation error detected: Value at 'records' failed to satisfy constraint: Member must have length {rule}"
-        )));
-    }
-    let mut by_shard: Vec<(Vec<usize>, Vec<NewRecord>)> = stream.shards.iter().map(|_| Default::default()).collect();
-    let mut bytes = 0;
-    for (at, entry) in request.records.into_iter().enumerate() {
-        let place = format!("records.{}.member.", at + 1);
-        let routed = routed(&place, &entry.data, entry.partition_key, entry.explicit_hash_key.as_deref())?;
-        bytes += routed.record.data.len() + routed.record.partition_key.len();
-        let shard = stream.shard_of(routed.hash_key).number as usize;
-        by_shard[shard].0.push(at);
-        by_shard[shard].1.push(routed.record);
-    }
+pub(super) fn put_records(stream: &Stream, records: Vec<Routed>, now: Timestamp) -> Result<Value, KinesisError> {
+    let count = records.len();
+    let bytes: usize = records.iter().map(|routed| routed.record.data.len() + routed.record.partition_key.len()).sum();
     if bytes > REQUEST_BYTES_MAX {
         return Err(KinesisError::invalid_argument("Records size exceeds 10 MB limit"));
     }
+    // Held until all is appended: nobody closes a shard in between.
+    let layout = stream.layout()?;
+    let mut by_shard: Vec<(Vec<usize>, Vec<NewRecord>)> = layout.open_shards().map(|_| Default::default()).collect();
+    for (at, routed) in records.into_iter().enumerate() {
+        let (places, records) = by_shard.get_mut(layout.route(routed.hash_key)).ok_or_else(|| no_open_shard(stream))?;
+        places.push(at);
+        records.push(routed.record);
+    }
     let mut answers = vec![Value::Null; count];
     let mut failed = 0;
-    for (shard, (places, records)) in stream.shards.iter().zip(by_shard) {
+    for (shard, (places, records)) in layout.open_shards().zip(by_shard) {
         if records.is_empty() {
             continue;
         }
-        match append(shard, records, now) {
+        match append(&layout, shard, records, now, 0) {
             Ok(sequences) => {
                 for (at, sequence) in places.into_iter().zip(sequences) {
                     let number = stream.sequence_number(shard.number, sequence);
-                    answers[at] = json!({ "SequenceNumber": number, "ShardId": shard.id() });
+                    answers[at] = json!({ "SequenceNumber": number, "ShardId": shard_id(shard.number) });
                 }
             }
             Err(error) => {
@@ -120,19 +202,27 @@ pub(super) fn put_records(stream: &Stream, request: PutRecords, now: Timestamp) 
             }
         }
     }
-    Ok(json!({ "FailedRecordCount": failed, "Records": answers, "EncryptionType": "NONE" }))
+    let encryption = layout.description.encryption_type();
+    Ok(json!({ "FailedRecordCount": failed, "Records": answers, "EncryptionType": encryption }))
 }
 
-fn append(shard: &Shard, records: Vec<NewRecord>, now: Timestamp) -> Result<Vec<u64>, KinesisError> {
+/// Open shards cover all hash keys, so this is a fault of ours.
+fn no_open_shard(stream: &Stream) -> KinesisError {
+    let error = std::io::Error::other(format!("stream {} has no open shard for a hash key", stream.name));
+    KinesisError::internal("route a record", &error)
+}
+
+/// `layout` is held, so the shard stays open.
+fn append(
+    layout: &Layout,
+    shard: &Shard,
+    records: Vec<NewRecord>,
+    now: Timestamp,
+    above: u64,
+) -> Result<Vec<u64>, KinesisError> {
     let mut log = shard.log();
-    log.trim(horizon(now)).map_err(|error| KinesisError::internal("trim a shard", &error))?;
-    log.append(records, now).map_err(|error| KinesisError::internal("append to a shard", &error))
-}
-
-/// Before this moment records are gone.
-pub(super) fn horizon(now: Timestamp) -> Timestamp {
-    let retention = i64::try_from(RETENTION.as_micros()).expect("a day fits");
-    Timestamp(now.0.saturating_sub(retention))
+    log.trim(layout.description.horizon(now)).map_err(|error| KinesisError::internal("trim a shard", &error))?;
+    log.append(records, now, above).map_err(|error| KinesisError::internal("append to a shard", &error))
 }
 
 /// GetRecords; `iterator` belongs to `stream`.
@@ -142,40 +232,39 @@ pub(super) fn get_records(
     limit: Option<i64>,
     now: Timestamp,
 ) -> Result<GetRecordsAnswer, KinesisError> {
-    let limit = match limit {
-        None => ANSWER_RECORDS_MAX,
-        Some(limit) => {
-            usize::try_from(limit).ok().filter(|limit| (1..=ANSWER_RECORDS_MAX).contains(limit)).ok_or_else(|| {
-                KinesisError::validation("1 validation error detected: Value at 'limit' must be between 1 and 10000")
-            })?
-        }
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(ANSWER_RECORDS_MAX);
+    // Whether the shard is closed is asked before it is read: what a closed shard does not have now it never will.
+    let (shard, children, horizon, encryption_type) = {
+        let layout = stream.layout()?;
+        let description = &layout.description;
+        let described = description.shard(iterator.shard);
+        let not_found = || shard_not_found(stream, &shard_id(iterator.shard));
+        let (described, shard) = described.zip(layout.shard(iterator.shard)).ok_or_else(not_found)?;
+        let children = described.closed.map(|_| child_shards(description, iterator.shard));
+        (shard.clone(), children, description.horizon(now), description.encryption_type())
     };
-    let shard = stream.shards.get(iterator.shard as usize);
-    let shard = shard.ok_or_else(|| KinesisError::invalid_argument("Invalid ShardIterator."))?;
     let read = {
         let mut log = shard.log();
-        log.trim(horizon(now)).map_err(|error| KinesisError::internal("trim a shard", &error))?;
+        log.trim(horizon).map_err(|error| KinesisError::internal("trim a shard", &error))?;
         let read = log.read(iterator.from, limit, ANSWER_BYTES_MAX);
         read.map_err(|error| KinesisError::internal("read a shard", &error))?
     };
     let from = read.records.last().map_or(iterator.from, |last| last.sequence + 1);
     // While something is left the answer is behind, even if the clock stands still.
     let behind = read.next_arrival.map_or(0, |arrival| now.since(arrival).as_millis().max(1));
+    let child_shards = children.filter(|_| read.next_arrival.is_none());
     let records = read.records.into_iter().map(|record| RecordAnswer {
         sequence_number: stream.sequence_number(shard.number, record.sequence),
         approximate_arrival_timestamp: seconds(record.arrival),
         data: BASE64_STANDARD.encode(&record.data),
         partition_key: record.partition_key,
-        encryption_type: "NONE",
+        encryption_type,
     });
+    let next = || ShardIterator { from, issued: now, ..iterator.clone() }.to_text();
     Ok(GetRecordsAnswer {
         records: records.collect(),
-        next_shard_iterator: ShardIterator { from, issued: now, ..iterator }.to_text(),
+        next_shard_iterator: child_shards.is_none().then(next),
         millis_behind_latest: u64::try_from(behind).unwrap_or(u64::MAX),
+        child_shards,
     })
-}
-
-/// A moment as AWS JSON writes it: seconds with milliseconds.
-pub(super) fn seconds(at: Timestamp) -> f64 {
-    at.millis() as f64 / 1000.0
 }

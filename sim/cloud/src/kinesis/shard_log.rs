@@ -1,9 +1,9 @@
 //! The log of one shard: append-only segment files, and an index of what is in them.
 //!
-//! A segment is named by the first sequence it may hold. When a
+//! A segment is named by the first sequence it may hold, a new log's by the first sequence of its shard. When a
 //! log is opened, a last frame that was cut off, or a tail of zeros, is dropped; any other damage is an error. Records
 //! leave the index when they are too old; a segment is deleted when all its records have left. The newest segment stays,
-//! because it remembers the last sequence. Appends are not fsynced.
+//! because it remembers the last sequence, until [`ShardLog::release`] puts an empty one in its place. Appends are not fsynced.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -18,7 +18,19 @@ use crate::error::CloudError;
 /// A segment that reached this size is followed by a new one.
 pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// A newest segment smaller than this is not worth replacing when its records are gone.
+const RELEASED_BYTES_MIN: u64 = 1024 * 1024;
+
 const SEGMENT_SUFFIX: &str = ".log";
+
+/// How far a log goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tip {
+    /// Of the newest record, or what the next one will be greater than.
+    pub(super) sequence: u64,
+    /// Of the newest record; long ago when there is none.
+    pub(super) arrival: Timestamp,
+}
 
 /// What a read found.
 pub(super) struct ReadRecords {
@@ -55,12 +67,13 @@ struct Entry {
 }
 
 impl ShardLog {
-    /// Opens or makes the log in `dir`; gives the number of bytes dropped from a torn tail.
-    pub(super) fn open(dir: &Path) -> Result<(Self, u64), CloudError> {
+    /// Opens the log in `dir`, or makes one whose first record will have `first_sequence` or a greater one; gives the number
+    /// of bytes dropped from a torn tail.
+    pub(super) fn open(dir: &Path, first_sequence: u64) -> Result<(Self, u64), CloudError> {
         fs::create_dir_all(dir).map_err(CloudError::state("create", dir))?;
         let mut firsts = segment_names(dir)?;
         if firsts.is_empty() {
-            firsts.push(0);
+            firsts.push(first_sequence);
         }
         let newest = firsts.last().copied().unwrap_or(0);
         let (mut segments, mut index) = (VecDeque::new(), VecDeque::new());
@@ -89,12 +102,12 @@ impl ShardLog {
         Ok((Self { dir: dir.to_owned(), segments, writer, index, last_sequence, last_arrival }, dropped))
     }
 
-    /// Appends records with one write; gives their sequences. After an error nothing was appended.
-    pub(super) fn append(&mut self, records: Vec<NewRecord>, now: Timestamp) -> io::Result<Vec<u64>> {
+    /// Appends records with one write; gives their sequences, all greater than `above`. After an error nothing was appended.
+    pub(super) fn append(&mut self, records: Vec<NewRecord>, now: Timestamp, above: u64) -> io::Result<Vec<u64>> {
         self.roll()?;
         // Neither sequence nor arrival goes back when the clock does.
         let arrival = now.max(self.last_arrival);
-        let mut sequence = self.last_sequence;
+        let mut sequence = self.last_sequence.max(above);
         let segment = self.segments.back_mut().expect("a log has at least one segment");
         let (mut frames, mut entries) = (Vec::new(), Vec::with_capacity(records.len()));
         for record in &records {
@@ -122,6 +135,10 @@ impl ShardLog {
         if newest.bytes < SEGMENT_BYTES_MAX {
             return Ok(());
         }
+        self.start_segment()
+    }
+
+    fn start_segment(&mut self) -> io::Result<()> {
         let first = self.last_sequence + 1;
         self.writer = open_segment(&segment_path(&self.dir, first))?;
         self.segments.push_back(Segment { first, bytes: 0, last_arrival: self.last_arrival });
@@ -140,9 +157,24 @@ impl ShardLog {
         Ok(())
     }
 
-    /// The sequence of the newest record, or what the next one will be greater than.
-    pub(super) fn last_sequence(&self) -> u64 {
-        self.last_sequence
+    /// Gives back the bytes of the newest segment when all its records were forgotten and they are many. The others go with
+    /// [`ShardLog::trim`].
+    pub(super) fn release(&mut self) -> io::Result<()> {
+        let is_large = self.segments.back().is_some_and(|newest| newest.bytes >= RELEASED_BYTES_MIN);
+        if !self.index.is_empty() || !is_large {
+            return Ok(());
+        }
+        self.start_segment()?;
+        while self.segments.len() > 1 {
+            let oldest = self.segments.pop_front().expect("there is more than one");
+            fs::remove_file(segment_path(&self.dir, oldest.first))?;
+        }
+        Ok(())
+    }
+
+    /// How far the log goes.
+    pub(super) fn tip(&self) -> Tip {
+        Tip { sequence: self.last_sequence, arrival: self.last_arrival }
     }
 
     /// The sequence of the first record that arrived at `at` or later; behind the newest when there is none.
@@ -247,7 +279,7 @@ mod tests {
     }
 
     fn open(dir: &Path) -> (ShardLog, u64) {
-        ShardLog::open(dir).expect("opens")
+        ShardLog::open(dir, 0).expect("opens")
     }
 
     fn all(log: &ShardLog) -> Vec<String> {
@@ -263,8 +295,8 @@ mod tests {
     fn records_come_back_in_order_and_after_a_reopen() {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut log, _) = open(dir.path());
-        let first = log.append(vec![record("a", "1"), record("b", "2")], at(10)).expect("appended");
-        let second = log.append(vec![record("a", "3")], at(5)).expect("appended");
+        let first = log.append(vec![record("a", "1"), record("b", "2")], at(10), 0).expect("appended");
+        let second = log.append(vec![record("a", "3")], at(5), 0).expect("appended");
         assert!(first[0] < first[1] && first[1] < second[0]);
         drop(log);
         let (log, dropped) = open(dir.path());
@@ -278,9 +310,9 @@ mod tests {
     fn a_cut_off_tail_is_dropped_wherever_it_was_cut() {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut log, _) = open(dir.path());
-        log.append(vec![record("a", "kept")], at(1)).expect("appended");
+        log.append(vec![record("a", "kept")], at(1), 0).expect("appended");
         let sound = fs::metadata(newest_segment(dir.path())).expect("there").len();
-        log.append(vec![record("a", "torn")], at(1)).expect("appended");
+        log.append(vec![record("a", "torn")], at(1), 0).expect("appended");
         drop(log);
         let path = newest_segment(dir.path());
         let whole = fs::read(&path).expect("read");
@@ -288,7 +320,7 @@ mod tests {
             fs::write(&path, &whole[..cut]).expect("written");
             let (mut log, dropped) = open(dir.path());
             assert_eq!((all(&log), dropped), (vec!["kept".to_owned()], cut as u64 - sound), "cut at {cut}");
-            log.append(vec![record("a", "next")], at(2)).expect("appended");
+            log.append(vec![record("a", "next")], at(2), 0).expect("appended");
             drop(log);
             assert_eq!(all(&open(dir.path()).0), ["kept", "next"], "cut at {cut}");
         }
@@ -298,26 +330,26 @@ mod tests {
     fn damage_before_the_tail_is_an_error() {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut log, _) = open(dir.path());
-        log.append(vec![record("a", "one"), record("a", "two")], at(1)).expect("appended");
+        log.append(vec![record("a", "one"), record("a", "two")], at(1), 0).expect("appended");
         drop(log);
         let path = newest_segment(dir.path());
         let mut bytes = fs::read(&path).expect("read");
         bytes[FRAME_HEADER_BYTES + PAYLOAD_HEADER_BYTES + 1] ^= 1;
         fs::write(&path, bytes).expect("written");
-        assert!(matches!(ShardLog::open(dir.path()), Err(CloudError::Corrupt { .. })));
+        assert!(matches!(ShardLog::open(dir.path(), 0), Err(CloudError::Corrupt { .. })));
     }
 
     #[test]
     fn old_records_leave_and_sequences_still_grow() {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut log, _) = open(dir.path());
-        let old = log.append(vec![record("a", "old")], at(100)).expect("appended");
+        let old = log.append(vec![record("a", "old")], at(100), 0).expect("appended");
         log.trim(at(101)).expect("trimmed");
         assert!(all(&log).is_empty());
-        assert_eq!(log.sequence_at(at(0)), log.last_sequence() + 1);
+        assert_eq!(log.sequence_at(at(0)), log.tip().sequence + 1);
         drop(log);
         let (mut log, _) = open(dir.path());
-        let new = log.append(vec![record("a", "new")], at(1)).expect("appended");
+        let new = log.append(vec![record("a", "new")], at(1), 0).expect("appended");
         assert!(new[0] > old[0]);
     }
 
@@ -325,8 +357,38 @@ mod tests {
     fn reading_stops_at_its_limits_but_gives_at_least_one() {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut log, _) = open(dir.path());
-        log.append((0..5).map(|n| record("k", &n.to_string())).collect(), at(1)).expect("appended");
+        log.append((0..5).map(|n| record("k", &n.to_string())).collect(), at(1), 0).expect("appended");
         let count = |limit, bytes| log.read(0, limit, bytes).expect("reads").records.len();
         assert_eq!((count(2, u64::MAX), count(9, 1), count(9, 60), count(9, u64::MAX)), (2, 1, 2, 5));
+    }
+
+    #[test]
+    fn a_log_that_starts_late_gives_no_earlier_sequence_and_remembers_it_without_records() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (log, _) = ShardLog::open(dir.path(), 5_000_000).expect("opens");
+        assert_eq!(log.tip().sequence, 4_999_999);
+        drop(log);
+        let (mut log, _) = open(dir.path());
+        assert_eq!(log.append(vec![record("a", "one")], at(1), 0).expect("appended"), [5_000_000]);
+        assert_eq!(log.append(vec![record("a", "two")], at(1), 7_000_000).expect("appended"), [7_000_001]);
+    }
+
+    #[test]
+    fn many_forgotten_bytes_are_given_back_and_sequences_still_grow() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut log, _) = open(dir.path());
+        let large = "x".repeat(usize::try_from(RELEASED_BYTES_MIN).expect("small"));
+        let old = log.append(vec![record("a", &large)], at(100), 0).expect("appended");
+        log.release().expect("nothing to do");
+        assert_eq!(all(&log).len(), 1, "what can be read stays");
+        log.trim(at(101)).expect("trimmed");
+        log.release().expect("released");
+        assert_eq!(fs::metadata(newest_segment(dir.path())).expect("there").len(), 0);
+        assert_eq!(segment_names(dir.path()).expect("listed").len(), 1);
+        drop(log);
+        let (mut log, _) = open(dir.path());
+        let new = log.append(vec![record("a", "new")], at(1), 0).expect("appended");
+        assert!(new[0] > old[0]);
+        assert_eq!(all(&log), ["new"]);
     }
 }

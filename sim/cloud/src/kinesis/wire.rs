@@ -1,124 +1,92 @@
-//! What crosses the wire: request members, answer members, error names.
+//! What crosses the wire: request members and answer members.
 //!
-//! A member we do not know is refused: AWS would act on it, we would not.
+//! A member AWS does not know is ignored, as AWS does. A member AWS would act on and we would not is declared and refused.
+//! Every member may be absent here; what must be there is said where the request is checked.
 
-use http::StatusCode;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// A request that cannot be served, by AWS's name.
-#[derive(Debug, thiserror::Error)]
-#[error("{code}: {message}")]
-pub(super) struct KinesisError {
-    code: &'static str,
-    message: String,
+use super::error::KinesisError;
+use super::validation::{Pattern, Violations};
+
+/// How a request says which stream it means.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Naming<'a> {
+    pub(super) name: Option<&'a str>,
+    pub(super) arn: Option<&'a str>,
+    has_stream_id: bool,
+    is_dry_run: bool,
 }
 
-impl KinesisError {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+impl Naming<'_> {
+    /// Whether nothing names a stream.
+    pub(super) fn is_absent(&self) -> bool {
+        self.name.is_none() && self.arn.is_none()
     }
 
-    pub(super) fn validation(message: impl Into<String>) -> Self {
-        Self::new("ValidationException", message)
-    }
-
-    pub(super) fn invalid_argument(message: impl Into<String>) -> Self {
-        Self::new("InvalidArgumentException", message)
-    }
-
-    pub(super) fn not_found(message: impl Into<String>) -> Self {
-        Self::new("ResourceNotFoundException", message)
-    }
-
-    pub(super) fn in_use(message: impl Into<String>) -> Self {
-        Self::new("ResourceInUseException", message)
-    }
-
-    pub(super) fn limit_exceeded(message: impl Into<String>) -> Self {
-        Self::new("LimitExceededException", message)
-    }
-
-    pub(super) fn expired_iterator(message: impl Into<String>) -> Self {
-        Self::new("ExpiredIteratorException", message)
-    }
-
-    pub(super) fn unknown_operation(operation: &str) -> Self {
-        Self::new("UnknownOperationException", format!("Kinesis operation `{operation}` is not implemented"))
-    }
-
-    pub(super) fn serialization(error: &serde_json::Error) -> Self {
-        // serde's message may quote the input, so only the place is told, except for member names.
-        let message = error.to_string();
-        let is_about_a_member = message.starts_with("unknown field") || message.starts_with("missing field");
-        let message = if is_about_a_member {
-            message
-        } else {
-            format!("malformed JSON or wrong type at line {} column {}", error.line(), error.column())
-        };
-        let code = if is_about_a_member { "ValidationException" } else { "SerializationException" };
-        Self::new(code, message)
-    }
-
-    /// An error of ours, which SDKs retry.
-    pub(super) fn internal(action: &str, error: &dyn std::error::Error) -> Self {
-        tracing::error!(%error, "kinesis failed to {action}");
-        Self::new("InternalFailure", format!("failed to {action}"))
-    }
-
-    pub(super) fn status(&self) -> StatusCode {
-        if self.code == "InternalFailure" { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::BAD_REQUEST }
-    }
-
-    pub(super) fn code(&self) -> &'static str {
-        self.code
-    }
-
-    pub(super) fn to_json(&self) -> Value {
-        json!({ "__type": self.code, "message": self.message })
+    /// A member that we would have to act on.
+    pub(super) fn refuse_unimplemented(&self) -> Result<(), KinesisError> {
+        if self.has_stream_id {
+            return Err(KinesisError::not_implemented("StreamId"));
+        }
+        if self.is_dry_run {
+            return Err(KinesisError::not_implemented("DryRun"));
+        }
+        Ok(())
     }
 }
 
 /// A request that names a stream by `StreamName` or `StreamARN`.
 pub(super) trait NamesStream {
-    fn name_and_arn(&self) -> (Option<&str>, Option<&str>);
+    fn naming(&self) -> Naming<'_>;
+
+    /// What is wrong with the names; the caller adds what is wrong with the rest.
+    fn check_naming(&self) -> Violations {
+        let mut check = Violations::default();
+        check.name(self.naming().name, "streamName");
+        check.arn(self.naming().arn, "streamARN", Pattern::StreamArn);
+        check
+    }
 }
 
-/// Declares a request with its own members and the two that name a stream. A macro, because serde cannot both flatten a
-/// shared struct and refuse unknown members.
+/// Declares a request with its own members and those that name a stream.
 macro_rules! stream_request {
     ($(#[$doc:meta])* $name:ident { $($(#[$attribute:meta])* $member:ident: $kind:ty),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase", deny_unknown_fields)]
+        #[serde(rename_all = "PascalCase")]
         pub(super) struct $name {
             stream_name: Option<String>,
             #[serde(rename = "StreamARN")]
             stream_arn: Option<String>,
+            stream_id: Option<Value>,
+            dry_run: Option<bool>,
             $($(#[$attribute])* pub(super) $member: $kind,)*
         }
 
         impl NamesStream for $name {
-            fn name_and_arn(&self) -> (Option<&str>, Option<&str>) {
-                (self.stream_name.as_deref(), self.stream_arn.as_deref())
+            fn naming(&self) -> Naming<'_> {
+                Naming {
+                    name: self.stream_name.as_deref(),
+                    arn: self.stream_arn.as_deref(),
+                    has_stream_id: self.stream_id.is_some(),
+                    is_dry_run: self.dry_run.unwrap_or(false),
+                }
             }
         }
     };
 }
 
 stream_request! {
-    /// DescribeStreamSummary.
-    DescribeStreamSummary {}
+    /// DescribeStreamSummary and DeleteStream. There are no consumers, so `EnforceConsumerDeletion` changes nothing.
+    NamedStream {}
 }
 
 stream_request! {
     /// DescribeStream.
     DescribeStream { limit: Option<i64>, exclusive_start_shard_id: Option<String> }
-}
-
-stream_request! {
-    /// DeleteStream. There are no consumers, so `EnforceConsumerDeletion` changes nothing.
-    DeleteStream { #[serde(rename = "EnforceConsumerDeletion")] _enforce_consumer_deletion: Option<bool> }
 }
 
 stream_request! {
@@ -133,49 +101,113 @@ stream_request! {
 }
 
 stream_request! {
-    /// PutRecord. Sequence numbers of a shard always grow, so `SequenceNumberForOrdering` holds by itself.
+    /// PutRecord.
     PutRecord {
-        data: String,
-        partition_key: String,
+        data: Option<String>,
+        partition_key: Option<String>,
         explicit_hash_key: Option<String>,
-        #[serde(rename = "SequenceNumberForOrdering")] _sequence_number_for_ordering: Option<String>,
+        sequence_number_for_ordering: Option<String>,
     }
 }
 
 stream_request! {
     /// PutRecords.
-    PutRecords { records: Vec<PutRecordsEntry> }
+    PutRecords { records: Option<Vec<PutRecordsEntry>> }
 }
 
 stream_request! {
     /// GetShardIterator.
     GetShardIterator {
-        shard_id: String,
-        shard_iterator_type: String,
+        shard_id: Option<String>,
+        shard_iterator_type: Option<String>,
         starting_sequence_number: Option<String>,
         timestamp: Option<f64>,
     }
 }
 
+stream_request! {
+    /// GetRecords. It may name the stream a second time; the iterator is what counts.
+    GetRecords { shard_iterator: Option<String>, limit: Option<i64> }
+}
+
+stream_request! {
+    /// SplitShard.
+    SplitShard { shard_to_split: Option<String>, new_starting_hash_key: Option<String> }
+}
+
+stream_request! {
+    /// MergeShards.
+    MergeShards { shard_to_merge: Option<String>, adjacent_shard_to_merge: Option<String> }
+}
+
+stream_request! {
+    /// UpdateShardCount.
+    UpdateShardCount { target_shard_count: Option<i64>, scaling_type: Option<String> }
+}
+
+stream_request! {
+    /// IncreaseStreamRetentionPeriod and DecreaseStreamRetentionPeriod.
+    RetentionPeriod { retention_period_hours: Option<i64> }
+}
+
+stream_request! {
+    /// UpdateStreamMode.
+    UpdateStreamMode {
+        stream_mode_details: Option<StreamModeDetails>,
+        #[serde(rename = "WarmThroughputMiBps")] warm_throughput_mibps: Option<Value>,
+    }
+}
+
+stream_request! {
+    /// StartStreamEncryption and StopStreamEncryption.
+    StreamEncryption { encryption_type: Option<String>, key_id: Option<String> }
+}
+
+stream_request! {
+    /// EnableEnhancedMonitoring and DisableEnhancedMonitoring.
+    EnhancedMonitoring { shard_level_metrics: Option<Vec<String>> }
+}
+
+stream_request! {
+    /// AddTagsToStream.
+    AddTagsToStream { tags: Option<BTreeMap<String, String>> }
+}
+
+stream_request! {
+    /// RemoveTagsFromStream.
+    RemoveTagsFromStream { tag_keys: Option<Vec<String>> }
+}
+
+stream_request! {
+    /// ListTagsForStream.
+    ListTagsForStream { exclusive_start_tag_key: Option<String>, limit: Option<i64> }
+}
+
 /// CreateStream.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct CreateStream {
-    pub(super) stream_name: String,
+    pub(super) stream_name: Option<String>,
     pub(super) shard_count: Option<i64>,
     pub(super) stream_mode_details: Option<StreamModeDetails>,
+    pub(super) tags: Option<BTreeMap<String, String>>,
+    #[serde(rename = "MaxRecordSizeInKiB")]
+    pub(super) max_record_size_in_kib: Option<i64>,
+    #[serde(rename = "WarmThroughputMiBps")]
+    pub(super) warm_throughput_mibps: Option<Value>,
+    pub(super) record_distribution_strategy: Option<String>,
 }
 
 /// `PROVISIONED` or `ON_DEMAND`.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct StreamModeDetails {
-    pub(super) stream_mode: String,
+    pub(super) stream_mode: Option<String>,
 }
 
 /// ListStreams.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct ListStreams {
     pub(super) limit: Option<i64>,
     pub(super) exclusive_start_stream_name: Option<String>,
@@ -184,34 +216,32 @@ pub(super) struct ListStreams {
 
 /// Filter of ListShards.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct ShardFilter {
     #[serde(rename = "Type")]
-    pub(super) kind: String,
+    pub(super) kind: Option<String>,
     pub(super) shard_id: Option<String>,
-    /// Shards never close here, so every moment has the same shards.
-    #[serde(rename = "Timestamp")]
-    pub(super) _timestamp: Option<f64>,
+    pub(super) timestamp: Option<f64>,
 }
 
 /// One record of a PutRecords.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[serde(rename_all = "PascalCase")]
 pub(super) struct PutRecordsEntry {
-    pub(super) data: String,
-    pub(super) partition_key: String,
+    pub(super) data: Option<String>,
+    pub(super) partition_key: Option<String>,
     pub(super) explicit_hash_key: Option<String>,
 }
 
-/// GetRecords.
+/// TagResource, UntagResource and ListTagsForResource.
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase", deny_unknown_fields)]
-pub(super) struct GetRecords {
-    pub(super) shard_iterator: String,
-    pub(super) limit: Option<i64>,
-    /// Names the stream a second time; the iterator is what counts.
-    #[serde(rename = "StreamARN")]
-    pub(super) _stream_arn: Option<String>,
+#[serde(rename_all = "PascalCase")]
+pub(super) struct TaggedResource {
+    #[serde(rename = "ResourceARN")]
+    pub(super) resource_arn: Option<String>,
+    pub(super) stream_id: Option<Value>,
+    pub(super) tags: Option<BTreeMap<String, String>>,
+    pub(super) tag_keys: Option<Vec<String>>,
 }
 
 /// Answer of GetRecords.
@@ -219,8 +249,13 @@ pub(super) struct GetRecords {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct GetRecordsAnswer {
     pub(super) records: Vec<RecordAnswer>,
-    pub(super) next_shard_iterator: String,
+    /// Absent at the end of a closed shard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_shard_iterator: Option<String>,
     pub(super) millis_behind_latest: u64,
+    /// Only at the end of a closed shard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) child_shards: Option<Vec<Value>>,
 }
 
 /// One record of a GetRecords answer.

@@ -32,8 +32,9 @@ pub(super) fn remove_in_place(bucket_dir: &Path, file: &str) -> std::io::Result<
     Ok(())
 }
 
-/// Finishes or forgets what a dead process was about to do. Whatever happened to the key later wins.
-pub(super) fn repair(index: &mut Index, objects: &Path, staging: &Path, open: OpenIntent) -> Result<(), RepairError> {
+/// Finishes or forgets what was about to happen when a process died or a change failed. Whatever happened to the key
+/// later wins. Gives whether an event became due by it.
+pub(super) fn repair(index: &mut Index, objects: &Path, staging: &Path, open: OpenIntent) -> Result<bool, RepairError> {
     let OpenIntent { id, bucket, key, intent } = open;
     let bucket_dir = objects.join(&bucket);
     let current = index.object(&bucket, &key)?;
@@ -42,7 +43,8 @@ pub(super) fn repair(index: &mut Index, objects: &Path, staging: &Path, open: Op
             let was_renamed = !staging.join(&staged).exists() && bucket_dir.join(&record.file).is_file();
             let is_newest = current.is_none_or(|current| current.sequence < record.sequence);
             if was_renamed && is_newest {
-                return Ok(index.finish_put(id, &bucket, &key, &record, event.as_ref())?);
+                index.finish_put(id, &bucket, &key, &record, event.as_ref())?;
+                return Ok(event.is_some());
             }
         }
         Intent::Delete { file } => {
@@ -52,7 +54,8 @@ pub(super) fn repair(index: &mut Index, objects: &Path, staging: &Path, open: Op
             }
         }
     }
-    Ok(index.forget_intent(id)?)
+    index.forget_intent(id)?;
+    Ok(false)
 }
 
 /// What kept a repair from being made.
@@ -102,6 +105,7 @@ mod tests {
             sequence,
             checksums: Default::default(),
             headers: Default::default(),
+            parts: Vec::new(),
         }
     }
 

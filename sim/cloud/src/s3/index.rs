@@ -4,6 +4,9 @@
 //! [`super::store`]); this file never touches an object's bytes. Write-ahead logging without fsync on commit: what was
 //! committed survives the process, not necessarily the machine.
 
+mod migration;
+mod uploads;
+
 use std::path::Path;
 
 use lakebed_contract::Timestamp;
@@ -12,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checksum::Checksums;
+use super::tagging::Tags;
+
+pub(super) use uploads::ListedUpload;
 
 /// SQLite's result.
 pub(super) type SqlResult<T> = rusqlite::Result<T>;
@@ -44,6 +50,8 @@ pub(super) struct StoredHeaders {
     pub(super) cache_control: Option<String>,
     pub(super) expires: Option<s3s::dto::Timestamp>,
     pub(super) metadata: std::collections::BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub(super) tags: Tags,
 }
 
 /// One object as it is now.
@@ -59,6 +67,18 @@ pub(super) struct ObjectRecord {
     pub(super) sequence: i64,
     pub(super) checksums: Checksums,
     pub(super) headers: StoredHeaders,
+    /// The parts it was joined from, in order; none if it was written at once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) parts: Vec<JoinedPart>,
+}
+
+/// One part an object was joined from.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct JoinedPart {
+    pub(super) number: i32,
+    pub(super) size: u64,
+    #[serde(default, skip_serializing_if = "Checksums::is_empty")]
+    pub(super) checksums: Checksums,
 }
 
 /// One bucket.
@@ -75,6 +95,7 @@ pub(super) struct UploadRecord {
     pub(super) bucket: String,
     pub(super) key: String,
     pub(super) headers: StoredHeaders,
+    pub(super) created_at: Timestamp,
 }
 
 /// One part of an upload.
@@ -86,6 +107,9 @@ pub(super) struct PartRecord {
     /// Without quotes.
     pub(super) etag: String,
     pub(super) checksums: Checksums,
+    /// Not known of parts that an earlier version kept.
+    #[serde(default)]
+    pub(super) uploaded_at: Option<Timestamp>,
 }
 
 /// What was about to happen to a file. An intent that outlived the process is finished at the next start.
@@ -113,10 +137,11 @@ pub(super) struct Index {
 impl Index {
     /// Opens or makes the file.
     pub(super) fn open(path: &Path) -> SqlResult<Self> {
-        let connection = Connection::open(path)?;
+        let mut connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.execute_batch(SCHEMA)?;
+        migration::migrate(&mut connection)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         Ok(Self { connection })
     }
@@ -146,6 +171,7 @@ impl Index {
         for upload in uploads {
             files.extend(self.remove_upload(&upload)?);
         }
+        self.connection.execute("DELETE FROM bucket_setting WHERE bucket = ?", [name])?;
         self.connection.execute("DELETE FROM bucket WHERE name = ?", [name])?;
         Ok(files)
     }
@@ -158,6 +184,34 @@ impl Index {
             transaction.execute("INSERT INTO outbox (document) VALUES (?)", [event.to_string()])?;
         }
         transaction.commit()
+    }
+
+    /// A setting of a bucket; `None` when it was never made.
+    pub(super) fn setting(&self, bucket: &str, name: &str) -> SqlResult<Option<String>> {
+        let mut query =
+            self.connection.prepare_cached("SELECT value FROM bucket_setting WHERE bucket = ? AND name = ?")?;
+        query.query_row([bucket, name], |row| row.get(0)).optional()
+    }
+
+    /// Makes, replaces or (with `None`) removes a setting of a bucket.
+    pub(super) fn set_setting(&self, bucket: &str, name: &str, value: Option<&str>) -> SqlResult<()> {
+        let changed = match value {
+            Some(value) => self
+                .connection
+                .prepare_cached("INSERT OR REPLACE INTO bucket_setting VALUES (?, ?, ?)")?
+                .execute([bucket, name, value]),
+            None => self
+                .connection
+                .prepare_cached("DELETE FROM bucket_setting WHERE bucket = ? AND name = ?")?
+                .execute([bucket, name]),
+        };
+        changed.map(drop)
+    }
+
+    /// Replaces what is known about an object whose bytes stay as they are.
+    pub(super) fn update_object(&self, bucket: &str, key: &str, record: &ObjectRecord) -> SqlResult<()> {
+        let mut update = self.connection.prepare_cached("UPDATE object SET record = ? WHERE bucket = ? AND key = ?")?;
+        update.execute(params![to_json(record)?, bucket, key.as_bytes()]).map(drop)
     }
 
     pub(super) fn object(&self, bucket: &str, key: &str) -> SqlResult<Option<ObjectRecord>> {
@@ -254,57 +308,6 @@ impl Index {
             })
         })?;
         rows.collect()
-    }
-
-    pub(super) fn create_upload(&self, id: &str, upload: &UploadRecord) -> SqlResult<()> {
-        let mut insert = self.connection.prepare_cached("INSERT INTO upload VALUES (?, ?, ?, ?)")?;
-        insert.execute(params![id, upload.bucket, upload.key.as_bytes(), to_json(&upload.headers)?]).map(drop)
-    }
-
-    pub(super) fn upload(&self, id: &str) -> SqlResult<Option<UploadRecord>> {
-        let mut query = self.connection.prepare_cached("SELECT bucket, key, headers FROM upload WHERE id = ?")?;
-        let record = |row: &Row<'_>| {
-            Ok(UploadRecord { bucket: row.get(0)?, key: key_column(row, 1)?, headers: json_column(row, 2)? })
-        };
-        query.query_row([id], record).optional()
-    }
-
-    /// Adds or replaces a part; gives the replaced one.
-    pub(super) fn put_part(&mut self, upload: &str, number: i32, part: &PartRecord) -> SqlResult<Option<PartRecord>> {
-        let record = to_json(part)?;
-        let transaction = self.connection.transaction()?;
-        let replaced = transaction
-            .prepare_cached("SELECT record FROM part WHERE upload = ? AND number = ?")?
-            .query_row(params![upload, number], |row| json_column(row, 0))
-            .optional()?;
-        transaction
-            .prepare_cached("INSERT OR REPLACE INTO part VALUES (?, ?, ?)")?
-            .execute(params![upload, number, record])?;
-        transaction.commit()?;
-        Ok(replaced)
-    }
-
-    /// Parts by number.
-    pub(super) fn parts(&self, upload: &str) -> SqlResult<Vec<(i32, PartRecord)>> {
-        let mut query =
-            self.connection.prepare_cached("SELECT number, record FROM part WHERE upload = ? ORDER BY number")?;
-        query.query_map([upload], |row| Ok((row.get(0)?, json_column(row, 1)?)))?.collect()
-    }
-
-    /// Forgets an upload; gives the files of its parts.
-    pub(super) fn remove_upload(&mut self, upload: &str) -> SqlResult<Vec<String>> {
-        let files = self.parts(upload)?.into_iter().map(|(_, part)| part.file).collect();
-        let transaction = self.connection.transaction()?;
-        transaction.execute("DELETE FROM part WHERE upload = ?", [upload])?;
-        transaction.execute("DELETE FROM upload WHERE id = ?", [upload])?;
-        transaction.commit()?;
-        Ok(files)
-    }
-
-    /// Files of all parts of all uploads.
-    pub(super) fn part_files(&self) -> SqlResult<std::collections::BTreeSet<String>> {
-        let mut query = self.connection.prepare("SELECT record FROM part")?;
-        query.query_map([], |row| json_column::<PartRecord>(row, 0).map(|part| part.file))?.collect()
     }
 
     /// The oldest undelivered events.

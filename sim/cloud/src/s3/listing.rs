@@ -123,14 +123,14 @@ pub(super) fn list(store: &S3Store, query: &Query<'_>) -> S3Result<Page> {
 }
 
 /// The group a key falls into: up to and including the first delimiter behind the prefix.
-fn group_of<'k>(key: &'k str, prefix: &str, delimiter: Option<&str>) -> Option<&'k str> {
+pub(super) fn group_of<'k>(key: &'k str, prefix: &str, delimiter: Option<&str>) -> Option<&'k str> {
     let delimiter = delimiter?;
     let at = key.strip_prefix(prefix)?.find(delimiter)?;
     Some(&key[..prefix.len() + at + delimiter.len()])
 }
 
 /// The smallest byte string greater than everything that starts with `prefix`; `None` when nothing is.
-fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
     let kept = prefix.iter().rposition(|byte| *byte < u8::MAX)? + 1;
     let mut successor = prefix[..kept].to_vec();
     successor[kept - 1] += 1;

@@ -1,49 +1,74 @@
 //! S3: path-style buckets and objects over plain files.
 //!
 //! ```text
-//! request → unsigned (signature dropped, aws-chunked decoded) → s3s (XML, routing) → operations → store
-//!                                                                          store = files + index + outbox
+//! request → unsigned (signature dropped, aws-chunked decoded) → integrity (XML bodies verified)
+//!         → s3s (XML, routing) → operations → store            store = files + index + outbox
+//! answer  ← error_body (AWS's error document, request ids) ←
 //! ```
 //!
 //! Object bytes are files at `<state_dir>/s3/<bucket>/<key>` ([`file_name`] says when the name is escaped), everything
 //! else about them is in `<state_dir>/s3.sqlite`. A PUT streams to a staging file, is renamed into place, then becomes
-//! visible in the index. Versioning, ACLs, tags, encryption with customer keys and object lock are refused.
+//! visible in the index. Versioning, ACLs, encryption with customer keys and object lock are refused.
 
+mod answering;
+mod attributes;
 mod aws_chunked;
+mod bucket_defaults;
+mod buckets;
 mod checksum;
 mod delivery;
+mod error_body;
 mod file_name;
 mod in_place;
 mod index;
+mod integrity;
 mod listing;
 mod multipart;
 mod notification;
 mod operations;
+mod part_copy;
+mod part_files;
+mod parts;
 mod reading;
 mod refused;
 mod staging;
 mod store;
+mod tagging;
+mod unrouted;
 mod unsigned;
 mod writing;
 
 pub use notification::OUTBOX_EVENTS_MAX;
 pub use store::S3Store;
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use s3s::service::S3Service;
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
+use error_body::Asked;
+
 /// Answers one S3 request whoever signed it.
-pub(crate) async fn answer(service: &S3Service, request: Request<Incoming>) -> Response<s3s::Body> {
-    let answered = match unsigned::unsigned(request) {
+pub(crate) async fn answer(
+    service: &S3Service,
+    request: Request<Incoming>,
+    request_id: &HeaderValue,
+) -> Response<s3s::Body> {
+    let asked = Asked::by(&request);
+    let answered = match accepted(request).await {
         Ok(request) => service.call(request).await,
         Err(refusal) => Ok(error_response(refusal)),
     };
-    answered.unwrap_or_else(|error| {
+    let response = answered.unwrap_or_else(|error| {
         let source = s3s::StdError::from(error);
         error_response(S3Error::with_source(S3ErrorCode::InternalError, source))
-    })
+    });
+    error_body::finish(answering::finish(response), &asked, request_id)
+}
+
+/// The request as `s3s` is to see it.
+async fn accepted(request: Request<Incoming>) -> S3Result<Request<s3s::Body>> {
+    integrity::verified(unsigned::unsigned(request)?).await
 }
 
 fn error_response(error: S3Error) -> Response<s3s::Body> {

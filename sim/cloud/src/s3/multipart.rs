@@ -1,7 +1,9 @@
 //! Multipart uploads: parts wait as files of their own and are joined when the upload is completed.
 //!
 //! Every part but the last has at least [`PART_BYTES_MIN`] bytes; the ETag of the object is the MD5 of the parts' MD5s,
-//! `-` and their number, as in AWS. Replacing a part switches the index first, so a completion reads old or new, whole.
+//! `-` and their number, as in AWS. A completion joins the parts it found when it began, even if they are replaced or
+//! the upload is aborted meanwhile; of several ends of one upload (completions, an abort) the first wins and the others
+//! are told that there is no such upload.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -12,12 +14,14 @@ use s3s::dto::{
     AbortMultipartUploadInput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart,
     CreateMultipartUploadOutput, ETag, UploadPartInput, UploadPartOutput,
 };
-use s3s::{S3Request, S3Result, s3_error};
+use s3s::{S3Error, S3Request, S3Result, s3_error};
 use uuid::Uuid;
 
+use super::attributes;
 use super::checksum::{self, Checksums};
-use super::index::{PartRecord, StoredHeaders, UploadRecord};
+use super::index::{Index, PartRecord, StoredHeaders, UploadRecord};
 use super::notification::Created;
+use super::part_files::Held;
 use super::staging::{Announced, Staged, StagingFile, stage};
 use super::store::{S3Store, Write, WriteCondition};
 use super::{blocking, internal};
@@ -41,7 +45,7 @@ pub(super) async fn create(
         let index = store.index();
         let sequence = index.next_sequence(now).map_err(internal("number an upload"))?;
         let id = Uuid::from_u64_pair(seed, sequence.unsigned_abs()).simple().to_string();
-        let upload = UploadRecord { bucket, key, headers };
+        let upload = UploadRecord { bucket, key, headers, created_at: now };
         index.create_upload(&id, &upload).map_err(internal("record an upload"))?;
         let UploadRecord { bucket, key, .. } = upload;
         Ok(CreateMultipartUploadOutput {
@@ -61,9 +65,7 @@ pub(super) async fn upload_part(
 ) -> S3Result<UploadPartOutput> {
     let announced = Announced::by(&request);
     let UploadPartInput { body, bucket, key, part_number, upload_id, sse_customer_key, .. } = request.input;
-    if !(1..=PART_NUMBER_MAX).contains(&part_number) {
-        return Err(s3_error!(InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive"));
-    }
+    check_part_number(part_number)?;
     if sse_customer_key.is_some() {
         return Err(s3_error!(NotImplemented, "encryption with customer keys is not implemented"));
     }
@@ -86,7 +88,16 @@ pub(super) async fn upload_part(
     })
 }
 
-fn keep_part(
+/// `InvalidArgument` for a number that no part can have.
+pub(super) fn check_part_number(number: i32) -> S3Result<()> {
+    if (1..=PART_NUMBER_MAX).contains(&number) {
+        return Ok(());
+    }
+    Err(s3_error!(InvalidArgument, "Part number must be an integer between 1 and 10000, inclusive"))
+}
+
+/// Makes a staged body a part of an upload, in place of the part that had its number.
+pub(super) fn keep_part(
     store: &S3Store,
     upload_id: &str,
     bucket: &str,
@@ -99,26 +110,40 @@ fn keep_part(
     let sequence = index.next_sequence(now).map_err(internal("number a part"))?;
     let file = format!("{upload_id}-{number}-{sequence:x}");
     std::fs::rename(staged.file.path(), store.part_path(&file)).map_err(internal("rename a staging file"))?;
-    let part = PartRecord { file, size: staged.size, etag: staged.md5, checksums: staged.checksums };
+    let (size, etag, uploaded_at) = (staged.size, staged.md5, Some(now));
+    let part = PartRecord { file, size, etag, checksums: staged.checksums, uploaded_at };
     // The upload may have ended while its part was on the way.
     let is_open = index.upload(upload_id).map_err(internal("look up an upload"))?;
     if is_open.is_none_or(|upload| upload.bucket != bucket || upload.key != key) {
-        store.remove_parts(&[part.file])?;
-        return Err(s3_error!(NoSuchUpload));
+        store.remove_parts(&[part.file]);
+        return Err(no_such_upload());
     }
     let replaced = index.put_part(upload_id, number, &part).map_err(internal("record a part"))?;
     drop(index);
     if let Some(replaced) = replaced {
-        store.remove_parts(&[replaced.file])?;
+        store.remove_parts(&[replaced.file]);
     }
     Ok(part)
 }
 
-fn found_upload(store: &S3Store, id: &str, bucket: &str, key: &str) -> S3Result<UploadRecord> {
+fn no_such_upload() -> S3Error {
+    s3_error!(
+        NoSuchUpload,
+        "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or \
+         completed."
+    )
+}
+
+/// The upload of this id, if it is one of this key.
+pub(super) fn found_upload(store: &S3Store, id: &str, bucket: &str, key: &str) -> S3Result<UploadRecord> {
     store.bucket(bucket)?;
-    let upload = store.index().upload(id).map_err(internal("look up an upload"))?;
+    upload_of(&store.index(), id, bucket, key)
+}
+
+fn upload_of(index: &Index, id: &str, bucket: &str, key: &str) -> S3Result<UploadRecord> {
+    let upload = index.upload(id).map_err(internal("look up an upload"))?;
     let upload = upload.filter(|upload| upload.bucket == bucket && upload.key == key);
-    upload.ok_or_else(|| s3_error!(NoSuchUpload, "The specified multipart upload does not exist."))
+    upload.ok_or_else(no_such_upload)
 }
 
 /// CompleteMultipartUpload.
@@ -140,21 +165,18 @@ pub(super) async fn complete(
     let (bucket, key, upload_id) = (input.bucket, input.key, input.upload_id);
     let store = Arc::clone(store);
     blocking(move || {
-        let upload = found_upload(&store, &upload_id, &bucket, &key)?;
-        let kept = store.index().parts(&upload_id).map_err(internal("look up parts"))?;
-        let parts = chosen_parts(&listed, &kept)?;
+        let Joining { headers, parts, _held } = begin_join(&store, &upload_id, &bucket, &key, &listed)?;
         let file = store.staging_file();
         let (size, checksums) = join(&store, &parts, &file, announced)?;
         if expected_size.is_some_and(|expected| u64::try_from(expected) != Ok(size)) {
             return Err(s3_error!(InvalidRequest, "the parts do not have the size of x-amz-mp-object-size"));
         }
         let etag = joined_etag(&parts);
-        let headers = upload.headers;
         let created = Created::CompleteMultipartUpload;
-        let write = Write { bucket: &bucket, key: &key, file, size, etag, checksums, headers, created, condition };
-        let record = store.commit(write)?;
-        let files = store.index().remove_upload(&upload_id).map_err(internal("forget an upload"))?;
-        store.remove_parts(&files)?;
+        let parts = attributes::joined_parts(&listed, &parts);
+        let write =
+            Write { bucket: &bucket, key: &key, file, size, etag, checksums, headers, parts, created, condition };
+        let record = store.commit_upload(&upload_id, write)?;
         Ok(CompleteMultipartUploadOutput {
             location: Some(format!("/{bucket}/{key}")),
             bucket: Some(bucket),
@@ -166,13 +188,43 @@ pub(super) async fn complete(
     .await
 }
 
+/// What a completion works with: as it was when the completion began.
+struct Joining<'a> {
+    headers: StoredHeaders,
+    parts: Vec<PartRecord>,
+    /// The files of the parts stay until they are joined.
+    _held: Held<'a>,
+}
+
+fn begin_join<'a>(
+    store: &'a S3Store,
+    id: &str,
+    bucket: &str,
+    key: &str,
+    listed: &[CompletedPart],
+) -> S3Result<Joining<'a>> {
+    store.bucket(bucket)?;
+    let index = store.index();
+    let headers = upload_of(&index, id, bucket, key)?.headers;
+    let kept = index.parts(id).map_err(internal("look up parts"))?;
+    let parts = chosen_parts(listed, &kept)?;
+    // Under the lock: whoever replaces or removes one of these parts from now on leaves its file to us.
+    let held = store.hold_parts(parts.iter().map(|part| part.file.clone()).collect());
+    drop(index);
+    Ok(Joining { headers, parts, _held: held })
+}
+
 /// AbortMultipartUpload.
 pub(super) async fn abort(store: &Arc<S3Store>, input: AbortMultipartUploadInput) -> S3Result<()> {
     let store = Arc::clone(store);
     blocking(move || {
-        found_upload(&store, &input.upload_id, &input.bucket, &input.key)?;
-        let files = store.index().remove_upload(&input.upload_id).map_err(internal("forget an upload"))?;
-        store.remove_parts(&files)
+        store.bucket(&input.bucket)?;
+        let mut index = store.index();
+        upload_of(&index, &input.upload_id, &input.bucket, &input.key)?;
+        let files = index.remove_upload(&input.upload_id).map_err(internal("forget an upload"))?;
+        drop(index);
+        store.remove_parts(&files);
+        Ok(())
     })
     .await
 }
@@ -257,7 +309,8 @@ mod tests {
     use super::*;
 
     fn part(size: u64) -> PartRecord {
-        PartRecord { file: String::new(), size, etag: "00".repeat(16), checksums: Checksums::new() }
+        let (file, etag) = (String::new(), "00".repeat(16));
+        PartRecord { file, size, etag, checksums: Checksums::new(), uploaded_at: None }
     }
 
     fn listed(number: i32) -> CompletedPart {

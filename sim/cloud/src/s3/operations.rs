@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::*;
-use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
+use super::buckets::REGION;
 use super::index::StoredHeaders;
 use super::listing::{self, Cursor, Entry, PAGE_ENTRIES_MAX, Page, Query};
 use super::notification::{self, Rule};
 use super::store::{S3Store, dto_timestamp};
-use super::{blocking, multipart, reading, writing};
+use super::{attributes, blocking, bucket_defaults, buckets, multipart, part_copy, parts, reading, tagging, writing};
 
-const REGION: &str = "us-east-1";
+/// Name and canonical id of who owns everything.
 const OWNER: &str = "lakebed";
 /// What `encoding-type=url` leaves alone.
 const URL_LEFT_ALONE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
@@ -29,19 +30,7 @@ fn answer<T>(output: T) -> S3Result<S3Response<T>> {
 #[async_trait::async_trait]
 impl S3 for Operations {
     async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
-        let bucket = request.input.bucket;
-        let configuration = request.input.create_bucket_configuration.unwrap_or_default();
-        let region =
-            configuration.location_constraint.map_or_else(|| REGION.to_owned(), |region| region.as_str().to_owned());
-        let location = format!("/{bucket}");
-        let store = Arc::clone(&self.0);
-        let is_default_region = region == REGION;
-        let is_new = blocking(move || store.create_bucket(&bucket, &region)).await?;
-        // In us-east-1 alone AWS lets an owner create a bucket twice.
-        if !is_new && !is_default_region {
-            return Err(s3_error!(BucketAlreadyOwnedByYou));
-        }
-        answer(CreateBucketOutput { location: Some(location) })
+        answer(buckets::create(&self.0, request.input).await?)
     }
 
     async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> S3Result<S3Response<HeadBucketOutput>> {
@@ -51,26 +40,7 @@ impl S3 for Operations {
     }
 
     async fn list_buckets(&self, request: S3Request<ListBucketsInput>) -> S3Result<S3Response<ListBucketsOutput>> {
-        let input = request.input;
-        if input.continuation_token.is_some() || input.max_buckets.is_some() {
-            return Err(s3_error!(NotImplemented, "ListBuckets is not paged"));
-        }
-        let store = Arc::clone(&self.0);
-        let buckets = blocking(move || store.index().buckets().map_err(super::internal("list buckets"))).await?;
-        let prefix = input.prefix.clone().unwrap_or_default();
-        let wanted = |region: &str| input.bucket_region.as_deref().is_none_or(|wanted| wanted == region);
-        let buckets = buckets.into_iter().filter(|bucket| bucket.name.starts_with(&prefix) && wanted(&bucket.region));
-        let buckets = buckets.map(|bucket| Bucket {
-            name: Some(bucket.name),
-            creation_date: Some(dto_timestamp(bucket.created_at)),
-            bucket_region: Some(bucket.region),
-        });
-        answer(ListBucketsOutput {
-            buckets: Some(buckets.collect()),
-            owner: Some(owner()),
-            prefix: input.prefix,
-            ..ListBucketsOutput::default()
-        })
+        answer(buckets::list(&self.0, request.input).await?)
     }
 
     async fn get_bucket_location(
@@ -90,6 +60,115 @@ impl S3 for Operations {
         answer(DeleteBucketOutput {})
     }
 
+    async fn get_bucket_acl(&self, request: S3Request<GetBucketAclInput>) -> S3Result<S3Response<GetBucketAclOutput>> {
+        answer(bucket_defaults::of(&self.0, request.input.bucket, bucket_defaults::bucket_acl()).await?)
+    }
+
+    async fn get_object_acl(&self, request: S3Request<GetObjectAclInput>) -> S3Result<S3Response<GetObjectAclOutput>> {
+        answer(bucket_defaults::object_acl(&self.0, request.input).await?)
+    }
+
+    async fn get_bucket_policy(
+        &self,
+        request: S3Request<GetBucketPolicyInput>,
+    ) -> S3Result<S3Response<GetBucketPolicyOutput>> {
+        bucket_defaults::never_set(&self.0, request.input.bucket, S3ErrorCode::NoSuchBucketPolicy).await
+    }
+
+    async fn get_bucket_policy_status(
+        &self,
+        request: S3Request<GetBucketPolicyStatusInput>,
+    ) -> S3Result<S3Response<GetBucketPolicyStatusOutput>> {
+        bucket_defaults::never_set(&self.0, request.input.bucket, S3ErrorCode::NoSuchBucketPolicy).await
+    }
+
+    async fn get_bucket_cors(
+        &self,
+        request: S3Request<GetBucketCorsInput>,
+    ) -> S3Result<S3Response<GetBucketCorsOutput>> {
+        bucket_defaults::never_set(&self.0, request.input.bucket, S3ErrorCode::NoSuchCORSConfiguration).await
+    }
+
+    async fn get_bucket_website(
+        &self,
+        request: S3Request<GetBucketWebsiteInput>,
+    ) -> S3Result<S3Response<GetBucketWebsiteOutput>> {
+        bucket_defaults::never_set(&self.0, request.input.bucket, S3ErrorCode::NoSuchWebsiteConfiguration).await
+    }
+
+    async fn get_bucket_replication(
+        &self,
+        request: S3Request<GetBucketReplicationInput>,
+    ) -> S3Result<S3Response<GetBucketReplicationOutput>> {
+        let code = S3ErrorCode::ReplicationConfigurationNotFoundError;
+        bucket_defaults::never_set(&self.0, request.input.bucket, code).await
+    }
+
+    async fn get_object_lock_configuration(
+        &self,
+        request: S3Request<GetObjectLockConfigurationInput>,
+    ) -> S3Result<S3Response<GetObjectLockConfigurationOutput>> {
+        let code = S3ErrorCode::ObjectLockConfigurationNotFoundError;
+        bucket_defaults::never_set(&self.0, request.input.bucket, code).await
+    }
+
+    async fn get_bucket_lifecycle_configuration(
+        &self,
+        request: S3Request<GetBucketLifecycleConfigurationInput>,
+    ) -> S3Result<S3Response<GetBucketLifecycleConfigurationOutput>> {
+        bucket_defaults::never_set(&self.0, request.input.bucket, S3ErrorCode::NoSuchLifecycleConfiguration).await
+    }
+
+    async fn get_bucket_ownership_controls(
+        &self,
+        request: S3Request<GetBucketOwnershipControlsInput>,
+    ) -> S3Result<S3Response<GetBucketOwnershipControlsOutput>> {
+        answer(bucket_defaults::of(&self.0, request.input.bucket, bucket_defaults::ownership_controls()).await?)
+    }
+
+    async fn get_public_access_block(
+        &self,
+        request: S3Request<GetPublicAccessBlockInput>,
+    ) -> S3Result<S3Response<GetPublicAccessBlockOutput>> {
+        answer(bucket_defaults::of(&self.0, request.input.bucket, bucket_defaults::public_access_block()).await?)
+    }
+
+    async fn get_bucket_request_payment(
+        &self,
+        request: S3Request<GetBucketRequestPaymentInput>,
+    ) -> S3Result<S3Response<GetBucketRequestPaymentOutput>> {
+        answer(bucket_defaults::of(&self.0, request.input.bucket, bucket_defaults::request_payment()).await?)
+    }
+
+    async fn get_bucket_encryption(
+        &self,
+        request: S3Request<GetBucketEncryptionInput>,
+    ) -> S3Result<S3Response<GetBucketEncryptionOutput>> {
+        answer(bucket_defaults::of(&self.0, request.input.bucket, bucket_defaults::bucket_encryption()).await?)
+    }
+
+    async fn get_bucket_logging(
+        &self,
+        request: S3Request<GetBucketLoggingInput>,
+    ) -> S3Result<S3Response<GetBucketLoggingOutput>> {
+        answer(bucket_defaults::of(&self.0, request.input.bucket, GetBucketLoggingOutput::default()).await?)
+    }
+
+    async fn get_bucket_accelerate_configuration(
+        &self,
+        request: S3Request<GetBucketAccelerateConfigurationInput>,
+    ) -> S3Result<S3Response<GetBucketAccelerateConfigurationOutput>> {
+        let never_set = GetBucketAccelerateConfigurationOutput::default();
+        answer(bucket_defaults::of(&self.0, request.input.bucket, never_set).await?)
+    }
+
+    async fn get_bucket_versioning(
+        &self,
+        request: S3Request<GetBucketVersioningInput>,
+    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+        answer(bucket_defaults::of(&self.0, request.input.bucket, GetBucketVersioningOutput::default()).await?)
+    }
+
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         answer(writing::put(&self.0, request).await?)
     }
@@ -107,7 +186,7 @@ impl S3 for Operations {
     }
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
-        answer(reading::head(&self.0, request.input).await?)
+        reading::head(&self.0, request.input).await
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
@@ -199,16 +278,89 @@ impl S3 for Operations {
             cache_control: input.cache_control,
             expires: input.expires,
             metadata: input.metadata.unwrap_or_default().into_iter().collect(),
+            tags: tagging::of_header(input.tagging.as_deref())?,
         };
         writing::check_metadata(&headers)?;
         let mut output = multipart::create(&self.0, input.bucket, input.key, headers).await?;
         output.checksum_algorithm = input.checksum_algorithm;
         output.checksum_type = input.checksum_type;
+        output.server_side_encryption = Some(bucket_defaults::encryption());
         answer(output)
     }
 
     async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
-        answer(multipart::upload_part(&self.0, request).await?)
+        let mut output = multipart::upload_part(&self.0, request).await?;
+        output.server_side_encryption = Some(bucket_defaults::encryption());
+        answer(output)
+    }
+
+    async fn upload_part_copy(
+        &self,
+        request: S3Request<UploadPartCopyInput>,
+    ) -> S3Result<S3Response<UploadPartCopyOutput>> {
+        let mut output = part_copy::upload_part_copy(&self.0, request.input).await?;
+        output.server_side_encryption = Some(bucket_defaults::encryption());
+        answer(output)
+    }
+
+    async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        answer(parts::list_parts(&self.0, request.input).await?)
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        answer(parts::list_uploads(&self.0, request.input).await?)
+    }
+
+    async fn get_object_attributes(
+        &self,
+        request: S3Request<GetObjectAttributesInput>,
+    ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
+        attributes::get(&self.0, request.input).await
+    }
+
+    async fn put_object_tagging(
+        &self,
+        request: S3Request<PutObjectTaggingInput>,
+    ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
+        tagging::put_object(&self.0, request.input).await
+    }
+
+    async fn get_object_tagging(
+        &self,
+        request: S3Request<GetObjectTaggingInput>,
+    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+        tagging::get_object(&self.0, request.input).await
+    }
+
+    async fn delete_object_tagging(
+        &self,
+        request: S3Request<DeleteObjectTaggingInput>,
+    ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
+        tagging::delete_object(&self.0, request.input).await
+    }
+
+    async fn put_bucket_tagging(
+        &self,
+        request: S3Request<PutBucketTaggingInput>,
+    ) -> S3Result<S3Response<PutBucketTaggingOutput>> {
+        tagging::put_bucket(&self.0, request.input).await
+    }
+
+    async fn get_bucket_tagging(
+        &self,
+        request: S3Request<GetBucketTaggingInput>,
+    ) -> S3Result<S3Response<GetBucketTaggingOutput>> {
+        tagging::get_bucket(&self.0, request.input).await
+    }
+
+    async fn delete_bucket_tagging(
+        &self,
+        request: S3Request<DeleteBucketTaggingInput>,
+    ) -> S3Result<S3Response<DeleteBucketTaggingOutput>> {
+        tagging::delete_bucket(&self.0, request.input).await
     }
 
     async fn complete_multipart_upload(
@@ -216,7 +368,9 @@ impl S3 for Operations {
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         self.0.outbox().admit()?;
-        answer(multipart::complete(&self.0, request).await?)
+        let mut output = multipart::complete(&self.0, request).await?;
+        output.server_side_encryption = Some(bucket_defaults::encryption());
+        answer(output)
     }
 
     async fn abort_multipart_upload(
@@ -285,7 +439,8 @@ impl Operations {
     }
 }
 
-fn owner() -> Owner {
+/// Who owns everything here.
+pub(super) fn owner() -> Owner {
     Owner { display_name: Some(OWNER.to_owned()), id: Some(OWNER.to_owned()) }
 }
 
@@ -297,13 +452,13 @@ fn page_limit(max_keys: Option<i32>) -> S3Result<usize> {
 
 /// How names are written into a listing.
 #[derive(Clone, Copy)]
-enum Names {
+pub(super) enum Names {
     Plain,
     UrlEncoded,
 }
 
 impl Names {
-    fn of(encoding: Option<&EncodingType>) -> S3Result<Self> {
+    pub(super) fn of(encoding: Option<&EncodingType>) -> S3Result<Self> {
         match encoding.map(EncodingType::as_str) {
             None => Ok(Self::Plain),
             Some(EncodingType::URL) => Ok(Self::UrlEncoded),
@@ -311,7 +466,7 @@ impl Names {
         }
     }
 
-    fn name(self, name: &str) -> String {
+    pub(super) fn name(self, name: &str) -> String {
         match self {
             Self::Plain => name.to_owned(),
             Self::UrlEncoded => utf8_percent_encode(name, URL_LEFT_ALONE).to_string(),

@@ -8,29 +8,35 @@ use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
 use s3s::dto::{
     ChecksumMode, ChecksumType, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
     HeadObjectOutput, Range, StreamingBlob, Timestamp,
 };
-use s3s::{S3Error, S3Result, s3_error};
+use s3s::{S3Error, S3Response, S3Result, s3_error};
 use tokio::io::AsyncReadExt;
 use tokio_util::io::ReaderStream;
 
+use super::answering::with_status;
+use super::attributes;
 use super::checksum;
 use super::index::ObjectRecord;
 use super::store::{S3Store, dto_metadata, dto_timestamp, precondition_failed};
-use super::{blocking, internal};
+use super::writing::refuse_version;
+use super::{blocking, bucket_defaults, internal};
 
 /// Size of a piece of a streamed body; a body of at most this size is read at once.
 const PIECE_BYTES: usize = 256 * 1024;
 const DEFAULT_CONTENT_TYPE: &str = "binary/octet-stream";
+/// `s3s` has no such member for HeadObject.
+const TAGGING_COUNT: HeaderName = HeaderName::from_static("x-amz-tagging-count");
 
-/// The conditions of a read.
-struct ReadCondition {
-    if_match: Option<ETagCondition>,
-    if_none_match: Option<ETagCondition>,
-    if_modified_since: Option<Timestamp>,
-    if_unmodified_since: Option<Timestamp>,
+/// The conditions of a read, or of the source of a copy.
+pub(super) struct ReadCondition {
+    pub(super) if_match: Option<ETagCondition>,
+    pub(super) if_none_match: Option<ETagCondition>,
+    pub(super) if_modified_since: Option<Timestamp>,
+    pub(super) if_unmodified_since: Option<Timestamp>,
 }
 
 impl ReadCondition {
@@ -57,18 +63,38 @@ impl ReadCondition {
         };
         if is_new { Ok(()) } else { Err(not_modified(record)) }
     }
+
+    /// As the condition on the source of a copy: whatever does not hold is a 412.
+    pub(super) fn check_source(&self, source: &ObjectRecord) -> S3Result<()> {
+        self.check(source).map_err(|_refused_or_not_modified| precondition_failed())
+    }
 }
 
 fn not_modified(record: &ObjectRecord) -> S3Error {
     let mut answer = s3_error!(NotModified);
-    let etag = http::HeaderValue::from_str(&format!("\"{}\"", record.etag)).expect("an ETag is hexadecimal");
+    let etag = HeaderValue::from_str(&format!("\"{}\"", record.etag)).expect("an ETag is hexadecimal");
     answer.set_headers([(http::header::ETAG, etag)].into_iter().collect());
     answer
 }
 
-/// Which bytes of an object are asked for: start, length, and `Content-Range` if it is a part of it.
-fn slice_of(range: Option<Range>, size: u64) -> S3Result<(u64, u64, Option<String>)> {
-    let Some(range) = range else { return Ok((0, size, None)) };
+/// Which bytes of an object are asked for, by range or as one of its parts: start, length, and `Content-Range` if one of
+/// these was named.
+fn slice_of(
+    range: Option<Range>,
+    part_number: Option<i32>,
+    record: &ObjectRecord,
+) -> S3Result<(u64, u64, Option<String>)> {
+    let size = record.size;
+    let Some(range) = range else {
+        let Some(number) = part_number else { return Ok((0, size, None)) };
+        let (start, length) = attributes::part_slice(record, number)?;
+        // Nothing of nothing has no range.
+        let content_range = (length > 0).then(|| format!("bytes {start}-{}/{size}", start + length - 1));
+        return Ok((start, length, content_range));
+    };
+    if part_number.is_some() {
+        return Err(s3_error!(InvalidRequest, "Cannot specify both Range header and partNumber query parameter"));
+    }
     let bytes =
         range.check(size).map_err(|error| s3_error!(error, InvalidRange, "The requested range is not satisfiable"))?;
     if bytes.is_empty() {
@@ -78,19 +104,9 @@ fn slice_of(range: Option<Range>, size: u64) -> S3Result<(u64, u64, Option<Strin
     Ok((bytes.start, bytes.end - bytes.start, Some(content_range)))
 }
 
-fn refuse_versions_and_parts(version_id: Option<&str>, part_number: Option<i32>) -> S3Result<()> {
-    if version_id.is_some_and(|version| version != "null") {
-        return Err(s3_error!(NoSuchVersion, "versioning is not implemented"));
-    }
-    if part_number.is_some() {
-        return Err(s3_error!(NotImplemented, "reading by part number is not implemented"));
-    }
-    Ok(())
-}
-
 /// GetObject.
 pub(super) async fn get(store: &Arc<S3Store>, input: GetObjectInput) -> S3Result<GetObjectOutput> {
-    refuse_versions_and_parts(input.version_id.as_deref(), input.part_number)?;
+    refuse_version(input.version_id.as_deref())?;
     let condition = ReadCondition {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
@@ -98,15 +114,18 @@ pub(super) async fn get(store: &Arc<S3Store>, input: GetObjectInput) -> S3Result
         if_unmodified_since: input.if_unmodified_since,
     };
     let (store, bucket, key, range) = (Arc::clone(store), input.bucket, input.key, input.range);
+    let part_number = input.part_number;
     let (record, body, length, content_range) = blocking(move || {
         let (record, mut file) = store.open_object(&bucket, &key)?;
         condition.check(&record)?;
-        let (start, length, content_range) = slice_of(range, record.size)?;
+        let (start, length, content_range) = slice_of(range, part_number, &record)?;
         file.seek(SeekFrom::Start(start)).map_err(internal("read an object"))?;
         Ok((record, body_of(file, length)?, length, content_range))
     })
     .await?;
     let is_whole = content_range.is_none();
+    let tag_count = tag_count(&record);
+    let parts_count = part_number.and_then(|_| attributes::parts_count(&record));
     let head = head_output(record, is_whole && is_enabled(input.checksum_mode.as_ref()));
     Ok(GetObjectOutput {
         body: Some(body),
@@ -128,13 +147,16 @@ pub(super) async fn get(store: &Arc<S3Store>, input: GetObjectInput) -> S3Result
         expires: head.expires,
         last_modified: head.last_modified,
         metadata: head.metadata,
+        parts_count,
+        server_side_encryption: head.server_side_encryption,
+        tag_count,
         ..GetObjectOutput::default()
     })
 }
 
 /// HeadObject.
-pub(super) async fn head(store: &Arc<S3Store>, input: HeadObjectInput) -> S3Result<HeadObjectOutput> {
-    refuse_versions_and_parts(input.version_id.as_deref(), input.part_number)?;
+pub(super) async fn head(store: &Arc<S3Store>, input: HeadObjectInput) -> S3Result<S3Response<HeadObjectOutput>> {
+    refuse_version(input.version_id.as_deref())?;
     let condition = ReadCondition {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
@@ -144,12 +166,25 @@ pub(super) async fn head(store: &Arc<S3Store>, input: HeadObjectInput) -> S3Resu
     let (store, bucket, key) = (Arc::clone(store), input.bucket, input.key);
     let record = blocking(move || store.object(&bucket, &key)).await?;
     condition.check(&record)?;
-    let (_, length, content_range) = slice_of(input.range, record.size)?;
+    let (_, length, content_range) = slice_of(input.range, input.part_number, &record)?;
     let with_checksums = content_range.is_none() && is_enabled(input.checksum_mode.as_ref());
+    let tag_count = tag_count(&record);
+    let parts_count = input.part_number.and_then(|_| attributes::parts_count(&record));
     let mut output = head_output(record, with_checksums);
     output.content_length = Some(i64::try_from(length).unwrap_or(i64::MAX));
     output.content_range = content_range;
-    Ok(output)
+    output.parts_count = parts_count;
+    let status = if output.content_range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let mut answer = with_status(output, status);
+    if let Some(count) = tag_count {
+        answer.headers.insert(TAGGING_COUNT, HeaderValue::from(count));
+    }
+    Ok(answer)
+}
+
+/// `x-amz-tagging-count`, which an object without tags does not have.
+fn tag_count(record: &ObjectRecord) -> Option<i32> {
+    i32::try_from(record.headers.tags.len()).ok().filter(|count| *count > 0)
 }
 
 fn is_enabled(mode: Option<&ChecksumMode>) -> bool {
@@ -178,6 +213,7 @@ fn head_output(record: ObjectRecord, with_checksums: bool) -> HeadObjectOutput {
         expires: headers.expires,
         last_modified: Some(dto_timestamp(record.last_modified)),
         metadata: dto_metadata(&headers.metadata),
+        server_side_encryption: Some(bucket_defaults::encryption()),
         ..HeadObjectOutput::default()
     }
 }

@@ -4,8 +4,7 @@ use http::HeaderMap;
 use s3s::{S3Result, s3_error};
 
 /// Header name prefixes that are refused whatever their value.
-const REFUSED: [&str; 12] = [
-    "x-amz-tagging",
+const REFUSED: [&str; 9] = [
     "x-amz-grant-",
     "x-amz-object-lock-",
     "x-amz-bucket-object-lock-",
@@ -13,18 +12,18 @@ const REFUSED: [&str; 12] = [
     "x-amz-write-offset-bytes",
     "x-amz-server-side-encryption-",
     "x-amz-copy-source-server-side-encryption-",
-    "x-amz-copy-source-if-modified-since",
-    "x-amz-copy-source-if-unmodified-since",
     "x-amz-if-match-",
     "x-amz-mfa",
 ];
 
 /// Headers of which only some values mean what happens here anyway.
-const ALLOWED: [(&str, &[&str]); 4] = [
+const ALLOWED: [(&str, &[&str]); 5] = [
     ("x-amz-acl", &["private", "bucket-owner-full-control"]),
     ("x-amz-storage-class", &["STANDARD"]),
     ("x-amz-server-side-encryption", &["AES256"]),
     ("x-amz-object-ownership", &["BucketOwnerEnforced"]),
+    // Terraform says so of every bucket without a lock.
+    ("x-amz-bucket-object-lock-enabled", &["false"]),
 ];
 
 /// `NotImplemented` when a header asks for what is not done here.
@@ -63,7 +62,9 @@ mod tests {
         assert!(check("x-amz-meta-tagging", "a") && check("content-type", "text/plain") && check("if-match", "*"));
         assert!(check("x-amz-acl", "private") && !check("x-amz-acl", "public-read"));
         assert!(check("x-amz-server-side-encryption", "AES256") && !check("x-amz-server-side-encryption", "aws:kms"));
-        assert!(!check("x-amz-server-side-encryption-customer-key", "k") && !check("x-amz-tagging", "a=b"));
+        assert!(!check("x-amz-server-side-encryption-customer-key", "k") && check("x-amz-tagging", "a=b"));
+        let lock = "x-amz-bucket-object-lock-enabled";
+        assert!(check(lock, "false") && !check(lock, "true"));
         assert!(!check("x-amz-storage-class", "GLACIER") && !check("x-amz-object-lock-mode", "GOVERNANCE"));
     }
 }

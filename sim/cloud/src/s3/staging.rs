@@ -16,26 +16,35 @@ use tokio::io::AsyncWriteExt;
 
 use super::aws_chunked::Trailers;
 use super::checksum::{self, Algorithm, Checksums};
-use super::internal;
+use super::{integrity, internal};
 
 /// A file under the staging directory that removes itself unless it is renamed away.
 pub(super) struct StagingFile {
     path: PathBuf,
+    stays: bool,
 }
 
 impl StagingFile {
     /// Names a staging file; nothing is created yet.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, stays: false }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Leaves the file where it is; the next start decides about it.
+    pub(super) fn leave(mut self) {
+        self.stays = true;
+    }
 }
 
 impl Drop for StagingFile {
     fn drop(&mut self) {
+        if self.stays {
+            return;
+        }
         // After a successful rename there is nothing here; anything else is swept at the next start as well.
         if let Err(error) = std::fs::remove_file(&self.path)
             && error.kind() != std::io::ErrorKind::NotFound
@@ -104,15 +113,14 @@ pub(super) async fn stage(file: StagingFile, body: Option<StreamingBlob>, announ
     }
     let md5 = md5.finalize();
     if announced.md5.as_ref().is_some_and(|expected| *expected != BASE64_STANDARD.encode(md5)) {
-        return Err(s3_error!(BadDigest, "the Content-MD5 you specified did not match what was received"));
+        return Err(integrity::wrong_md5());
     }
     let checksums = checksum::from_dto(hasher.finalize());
     for (algorithm, in_header) in announced.checksums {
         let in_trailer = || announced.trailers.as_ref()?.get(algorithm.header());
         let expected = in_header.or_else(in_trailer);
         if expected.as_ref() != checksums.get(&algorithm) {
-            let name = algorithm.header();
-            return Err(s3_error!(BadDigest, "the {name} you specified did not match what was received"));
+            return Err(integrity::wrong_checksum(algorithm));
         }
     }
     Ok(Staged { file, size, md5: data_encoding::HEXLOWER.encode(&md5), checksums })

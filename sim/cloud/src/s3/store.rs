@@ -3,12 +3,14 @@
 //! A write records its intent, renames the staging file into place, then makes the object visible, all under one lock. A
 //! reader looks the object up and opens its file under the same lock, so it sees one version, whole, and keeps seeing it
 //! while it is replaced. A process that dies in between is repaired at the next start: a rename that happened is
-//! finished, one that did not is forgotten. Knows nothing of HTTP.
+//! finished, one that did not is forgotten. A change that fails in between (a full disk) is repaired in the same way by
+//! the next request that gets through; until then its key is answered `InternalError`, never with bytes and metadata of
+//! different versions. Knows nothing of HTTP.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,22 +26,23 @@ use super::checksum::Checksums;
 use super::delivery::{Delivery, Outbox};
 use super::file_name;
 use super::in_place::{RepairError, put_in_place, remove_in_place, repair, sweep};
-use super::index::{BucketRecord, Index, Intent, ObjectRecord, StoredHeaders};
+use super::index::{BucketRecord, Index, Intent, JoinedPart, ObjectRecord, OpenIntent, StoredHeaders};
+use super::integrity::XML_BODY_BYTES_MAX;
 use super::internal;
 use super::notification::{self, Created, Rule};
 use super::operations::Operations;
+use super::part_files::{Held, PartFiles};
 use super::staging::StagingFile;
 use crate::error::CloudError;
-
-/// Largest XML body of a request; a DeleteObjects of 1,000 long keys fits.
-const XML_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The objects of all buckets.
 pub struct S3Store {
     objects: PathBuf,
     staging: PathBuf,
-    parts: PathBuf,
+    parts: PartFiles,
     index: Mutex<Index>,
+    /// Whether a change failed between a file and its index entry, and its intent is still in the index.
+    is_unfinished: AtomicBool,
     staged: AtomicU64,
     pub(super) clock: Clock,
     pub(super) seed: Seed,
@@ -62,6 +65,7 @@ pub(super) struct Write<'a> {
     pub(super) etag: String,
     pub(super) checksums: Checksums,
     pub(super) headers: StoredHeaders,
+    pub(super) parts: Vec<JoinedPart>,
     pub(super) created: Created,
     pub(super) condition: WriteCondition,
 }
@@ -117,7 +121,7 @@ impl S3Store {
             repair(&mut index, &objects, &staging, open).map_err(|error| match error {
                 RepairError::Metadata(source) => metadata(source),
                 RepairError::File { path, source } => CloudError::State { action: "remove", path, source },
-            })?;
+            })?; // Whether an event became due does not matter yet: all that wait are counted below.
         }
         sweep(&staging, |_| false)?;
         let part_files = index.part_files().map_err(metadata)?;
@@ -126,8 +130,9 @@ impl S3Store {
         Ok(Self {
             objects,
             staging,
-            parts,
+            parts: PartFiles::new(parts),
             index: Mutex::new(index),
+            is_unfinished: AtomicBool::new(false),
             staged: AtomicU64::new(0),
             clock,
             seed: seed.child("s3"),
@@ -180,7 +185,42 @@ impl S3Store {
     /// The index; SQLite calls block, so only where blocking is allowed.
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {
         // Each method of the index is a transaction, so a panic elsewhere leaves nothing half done in it.
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_unfinished.load(Ordering::Acquire) {
+            match self.finish_changes(&mut index) {
+                Ok(()) => self.is_unfinished.store(false, Ordering::Release),
+                Err(RepairError::Metadata(error)) => tracing::error!(%error, "failed to finish an interrupted change"),
+                Err(RepairError::File { source, .. }) => {
+                    tracing::error!(error = %source, "failed to finish an interrupted change");
+                }
+            }
+        }
+        index
+    }
+
+    /// Finishes or forgets what failed half way. All changes are made under the lock of the index, so every intent that
+    /// is there when the lock was just taken is such a one.
+    fn finish_changes(&self, index: &mut Index) -> Result<(), RepairError> {
+        for open in index.intents()? {
+            let event_is_due = repair(index, &self.objects, &self.staging, open)?;
+            if event_is_due {
+                self.outbox.added();
+            }
+        }
+        Ok(())
+    }
+
+    /// `InternalError` for a key whose file and record may be of different versions.
+    pub(super) fn check_finished(&self, index: &Index, bucket: &str, key: &str) -> S3Result<()> {
+        if !self.is_unfinished.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let open = index.intents().map_err(internal("look up interrupted changes"))?;
+        let is_put = |open: &OpenIntent| matches!(open.intent, Intent::Put { .. });
+        if open.iter().any(|open| open.bucket == bucket && open.key == key && is_put(open)) {
+            return Err(s3_error!(InternalError, "an earlier write of this object is not finished"));
+        }
+        Ok(())
     }
 
     /// A new staging file.
@@ -190,7 +230,12 @@ impl S3Store {
 
     /// Where a part lies.
     pub(super) fn part_path(&self, file: &str) -> PathBuf {
-        self.parts.join(file)
+        self.parts.path(file)
+    }
+
+    /// Keeps the files of parts while they are read; to be called under the lock of the index that named them.
+    pub(super) fn hold_parts(&self, files: Vec<String>) -> Held<'_> {
+        self.parts.hold(files)
     }
 
     /// The bucket, or `NoSuchBucket`.
@@ -198,11 +243,12 @@ impl S3Store {
         found_bucket(&self.index(), name)
     }
 
-    /// Makes a bucket and its directory. `false` when it is there already.
-    pub(super) fn create_bucket(&self, name: &str, region: &str) -> S3Result<bool> {
+    /// Makes a bucket and its directory. Gives the bucket that was there already, if one was.
+    pub(super) fn create_bucket(&self, name: &str, region: &str) -> S3Result<Option<BucketRecord>> {
         let index = self.index();
-        if index.bucket(name).map_err(internal("look up a bucket"))?.is_some() {
-            return Ok(false);
+        let existing = index.bucket(name).map_err(internal("look up a bucket"))?;
+        if existing.is_some() {
+            return Ok(existing);
         }
         fs::create_dir_all(self.objects.join(name)).map_err(internal("create a bucket directory"))?;
         let bucket = BucketRecord {
@@ -212,7 +258,7 @@ impl S3Store {
             rules: "[]".to_owned(),
         };
         index.create_bucket(&bucket).map_err(internal("create a bucket"))?;
-        Ok(true)
+        Ok(None)
     }
 
     /// Removes an empty bucket.
@@ -226,14 +272,34 @@ impl S3Store {
         // Under the lock: a bucket of the same name, made at once, would lose its first objects.
         fs::remove_dir_all(self.objects.join(name)).map_err(internal("remove a bucket directory"))?;
         drop(index);
-        self.remove_parts(&parts)
+        self.remove_parts(&parts);
+        Ok(())
     }
 
     /// Makes a write visible; gives the new record.
     pub(super) fn commit(&self, write: Write<'_>) -> S3Result<ObjectRecord> {
-        let Write { bucket, key, file, size, etag, checksums, headers, created, condition } = write;
+        self.commit_locked(&mut self.index(), write)
+    }
+
+    /// Makes the joined parts of an upload visible and ends the upload, in one step for all other requests.
+    pub(super) fn commit_upload(&self, upload: &str, write: Write<'_>) -> S3Result<ObjectRecord> {
         let mut index = self.index();
-        let rules = Rule::parse_all(&found_bucket(&index, bucket)?.rules)?;
+        found_bucket(&index, write.bucket)?;
+        if index.upload(upload).map_err(internal("look up an upload"))?.is_none() {
+            // Aborted, or completed by another request, while its parts were joined.
+            return Err(s3_error!(NoSuchUpload));
+        }
+        let record = self.commit_locked(&mut index, write)?;
+        let files = index.remove_upload(upload).map_err(internal("forget an upload"))?;
+        drop(index);
+        self.remove_parts(&files);
+        Ok(record)
+    }
+
+    fn commit_locked(&self, index: &mut Index, write: Write<'_>) -> S3Result<ObjectRecord> {
+        let Write { bucket, key, file, size, etag, checksums, headers, parts, created, condition } = write;
+        let rules = Rule::parse_all(&found_bucket(index, bucket)?.rules)?;
+        self.check_finished(index, bucket, key)?;
         let current = index.object(bucket, key).map_err(internal("look up an object"))?;
         condition.check(current.as_ref())?;
 
@@ -247,33 +313,44 @@ impl S3Store {
             sequence: index.next_sequence(now).map_err(internal("number a write"))?,
             checksums,
             headers,
+            parts,
         };
         let event = notification::event_for(&rules, created, bucket, key, &record);
         let staged = file.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let intent = Intent::Put { staged, record: Box::new(record.clone()), event: event.clone() };
         let intent = index.begin_put(bucket, key, &intent).map_err(internal("record a write"))?;
         if let Err(error) = put_in_place(file.path(), &bucket_dir, &record.file) {
-            index.forget_intent(intent).map_err(internal("forget a write"))?;
+            if let Err(error) = index.forget_intent(intent) {
+                tracing::error!(%error, "s3 failed to forget a write");
+                // Only the staging file tells that this write did not happen.
+                file.leave();
+                self.is_unfinished.store(true, Ordering::Release);
+            }
             return Err(internal("rename a staging file")(error));
         }
-        index.finish_put(intent, bucket, key, &record, event.as_ref()).map_err(internal("record an object"))?;
+        if let Err(error) = index.finish_put(intent, bucket, key, &record, event.as_ref()) {
+            // The bytes are in place already: from here on only forward.
+            self.is_unfinished.store(true, Ordering::Release);
+            return Err(internal("record an object")(error));
+        }
         if event.is_some() {
             // Under the lock: the delivery cannot have taken the event before it is counted.
             self.outbox.added();
         }
-        drop(index);
         Ok(record)
     }
 
     /// The object as it is now.
     pub(super) fn object(&self, bucket: &str, key: &str) -> S3Result<ObjectRecord> {
         let index = self.index();
+        self.check_finished(&index, bucket, key)?;
         found_object(&index, bucket, key)
     }
 
     /// The object as it is now, and its bytes; they stay the same whatever happens to the key afterwards.
     pub(super) fn open_object(&self, bucket: &str, key: &str) -> S3Result<(ObjectRecord, File)> {
         let index = self.index();
+        self.check_finished(&index, bucket, key)?;
         let record = found_object(&index, bucket, key)?;
         let file = File::open(self.objects.join(bucket).join(&record.file)).map_err(internal("open an object"))?;
         drop(index);
@@ -289,17 +366,23 @@ impl S3Store {
     pub(super) fn delete_object(&self, bucket: &str, key: &str, condition: &WriteCondition) -> S3Result<()> {
         let mut index = self.index();
         found_bucket(&index, bucket)?;
+        self.check_finished(&index, bucket, key)?;
         let current = index.object(bucket, key).map_err(internal("look up an object"))?;
         condition.check(current.as_ref())?;
         let Some(current) = current else { return Ok(()) };
         let intent = index.begin_delete(bucket, key, &current.file).map_err(internal("delete an object"))?;
-        remove_in_place(&self.objects.join(bucket), &current.file).map_err(internal("remove an object's file"))?;
-        index.forget_intent(intent).map_err(internal("forget a delete"))
+        let removed = remove_in_place(&self.objects.join(bucket), &current.file);
+        let removed = removed.map_err(internal("remove an object's file"));
+        let done = removed.and_then(|()| index.forget_intent(intent).map_err(internal("forget a delete")));
+        if done.is_err() {
+            self.is_unfinished.store(true, Ordering::Release);
+        }
+        done
     }
 
-    /// Removes files of parts that the index no longer names.
-    pub(super) fn remove_parts(&self, files: &[String]) -> S3Result<()> {
-        files.iter().try_for_each(|file| fs::remove_file(self.part_path(file)).map_err(internal("remove a part")))
+    /// Removes files of parts that the index no longer names, as soon as nobody reads them.
+    pub(super) fn remove_parts(&self, files: &[String]) {
+        self.parts.remove(files);
     }
 
     /// Replaces the notification rules of a bucket.
@@ -317,11 +400,11 @@ impl S3Store {
     }
 }
 
-fn found_bucket(index: &Index, name: &str) -> S3Result<BucketRecord> {
+pub(super) fn found_bucket(index: &Index, name: &str) -> S3Result<BucketRecord> {
     index.bucket(name).map_err(internal("look up a bucket"))?.ok_or_else(|| s3_error!(NoSuchBucket))
 }
 
-fn found_object(index: &Index, bucket: &str, key: &str) -> S3Result<ObjectRecord> {
+pub(super) fn found_object(index: &Index, bucket: &str, key: &str) -> S3Result<ObjectRecord> {
     let found = index.object(bucket, key).map_err(internal("look up an object"))?;
     if found.is_none() {
         found_bucket(index, bucket)?;

@@ -12,7 +12,7 @@ use s3s::dto::StreamingBlob;
 use s3s::{S3Result, s3_error};
 
 use super::aws_chunked::{self, Trailers};
-use super::refused;
+use super::{buckets, integrity, refused, unrouted};
 
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
@@ -35,6 +35,10 @@ const PRESIGNED_PARAMETERS: [&str; 7] = [
 pub(super) fn unsigned(request: Request<Incoming>) -> S3Result<Request<s3s::Body>> {
     let (mut parts, body) = request.into_parts();
     refused::check(&parts.headers)?;
+    unrouted::check(&parts.uri)?;
+    integrity::check_headers(&parts.headers)?;
+    buckets::check_expected_owner(&parts.headers)?;
+    integrity::drop_unreadable_range(&mut parts.headers);
     for name in [AUTHORIZATION, DATE, SECURITY_TOKEN] {
         parts.headers.remove(name);
     }

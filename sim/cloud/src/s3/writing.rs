@@ -12,11 +12,13 @@ use s3s::dto::{
 use s3s::{S3Error, S3Request, S3Result, s3_error};
 
 use super::checksum;
-use super::index::{ObjectRecord, StoredHeaders};
+use super::index::StoredHeaders;
 use super::notification::Created;
+use super::reading::ReadCondition;
 use super::staging::{Announced, stage};
-use super::store::{S3Store, Write, WriteCondition, dto_timestamp, precondition_failed};
-use super::{blocking, internal};
+use super::store::{S3Store, Write, WriteCondition, dto_timestamp};
+use super::tagging::{self, Tags};
+use super::{blocking, bucket_defaults, error_body, internal};
 
 /// Most keys of a DeleteObjects.
 const DELETED_KEYS_MAX: usize = 1000;
@@ -37,6 +39,7 @@ pub(super) async fn put(store: &Arc<S3Store>, request: S3Request<PutObjectInput>
         cache_control: input.cache_control,
         expires: input.expires,
         metadata: input.metadata.unwrap_or_default().into_iter().collect(),
+        tags: tagging::of_header(input.tagging.as_deref())?,
     };
     check_metadata(&headers)?;
     let (bucket, key, body) = (input.bucket, input.key, input.body);
@@ -57,6 +60,7 @@ pub(super) async fn put(store: &Arc<S3Store>, request: S3Request<PutObjectInput>
             etag: staged.md5,
             checksums: staged.checksums,
             headers,
+            parts: Vec::new(),
             created: Created::Put,
             condition,
         })
@@ -72,6 +76,7 @@ pub(super) async fn put(store: &Arc<S3Store>, request: S3Request<PutObjectInput>
         checksum_sha1: checksums.checksum_sha1,
         checksum_sha256: checksums.checksum_sha256,
         checksum_type: has_checksum.then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
+        server_side_encryption: Some(bucket_defaults::encryption()),
         ..PutObjectOutput::default()
     })
 }
@@ -88,12 +93,8 @@ pub(super) fn check_metadata(headers: &StoredHeaders) -> S3Result<()> {
 /// CopyObject.
 pub(super) async fn copy(store: &Arc<S3Store>, input: CopyObjectInput) -> S3Result<CopyObjectOutput> {
     store.outbox().admit()?;
-    let CopySource::Bucket { bucket: from_bucket, key: from_key, version_id } = input.copy_source else {
-        return Err(s3_error!(NotImplemented, "access points are not implemented"));
-    };
-    if version_id.is_some_and(|version| &*version != "null") {
-        return Err(s3_error!(NoSuchVersion, "versioning is not implemented"));
-    }
+    let (from_bucket, from_key) = copied_from(input.copy_source)?;
+    let replaced_tags = tagging::of_copy(input.tagging_directive.as_ref(), input.tagging.as_deref())?;
     let replaced = match input.metadata_directive.as_ref().map(MetadataDirective::as_str) {
         Some(MetadataDirective::REPLACE) => Some(StoredHeaders {
             content_type: input.content_type,
@@ -103,6 +104,7 @@ pub(super) async fn copy(store: &Arc<S3Store>, input: CopyObjectInput) -> S3Resu
             cache_control: input.cache_control,
             expires: input.expires,
             metadata: input.metadata.unwrap_or_default().into_iter().collect(),
+            tags: Tags::new(),
         }),
         _ => None,
     };
@@ -117,14 +119,21 @@ pub(super) async fn copy(store: &Arc<S3Store>, input: CopyObjectInput) -> S3Resu
             "This copy request is illegal because it is trying to copy an object to itself without changing its metadata."
         ));
     }
-    let (if_match, if_none_match) = (input.copy_source_if_match, input.copy_source_if_none_match);
+    let condition = ReadCondition {
+        if_match: input.copy_source_if_match,
+        if_none_match: input.copy_source_if_none_match,
+        if_modified_since: input.copy_source_if_modified_since,
+        if_unmodified_since: input.copy_source_if_unmodified_since,
+    };
     let store = Arc::clone(store);
     let record = blocking(move || {
         let (source, mut bytes) = store.open_object(&from_bucket, &from_key)?;
-        check_source(&source, if_match.as_ref(), if_none_match.as_ref())?;
+        condition.check_source(&source)?;
         let file = store.staging_file();
         let mut out = std::fs::File::create(file.path()).map_err(internal("create a staging file"))?;
         let md5 = copy_bytes(&mut bytes, &mut out).map_err(internal("copy an object"))?;
+        let tags = replaced_tags.unwrap_or_else(|| source.headers.tags.clone());
+        let headers = StoredHeaders { tags, ..replaced.unwrap_or(source.headers) };
         store.commit(Write {
             bucket: &bucket,
             key: &key,
@@ -132,7 +141,8 @@ pub(super) async fn copy(store: &Arc<S3Store>, input: CopyObjectInput) -> S3Resu
             size: source.size,
             etag: md5,
             checksums: source.checksums,
-            headers: replaced.unwrap_or(source.headers),
+            headers,
+            parts: Vec::new(),
             created: Created::Copy,
             condition: WriteCondition::default(),
         })
@@ -143,26 +153,24 @@ pub(super) async fn copy(store: &Arc<S3Store>, input: CopyObjectInput) -> S3Resu
         last_modified: Some(dto_timestamp(record.last_modified)),
         ..CopyObjectResult::default()
     };
-    Ok(CopyObjectOutput { copy_object_result: Some(result), ..CopyObjectOutput::default() })
+    Ok(CopyObjectOutput {
+        copy_object_result: Some(result),
+        server_side_encryption: Some(bucket_defaults::encryption()),
+        ..CopyObjectOutput::default()
+    })
 }
 
-fn check_source(
-    source: &ObjectRecord,
-    if_match: Option<&ETagCondition>,
-    if_none_match: Option<&ETagCondition>,
-) -> S3Result<()> {
-    let is_current = |condition: &ETagCondition| match condition {
-        ETagCondition::Any => true,
-        ETagCondition::ETag(etag) => etag.value() == source.etag,
+/// Bucket and key that `x-amz-copy-source` names.
+pub(super) fn copied_from(source: CopySource) -> S3Result<(Box<str>, Box<str>)> {
+    let CopySource::Bucket { bucket, key, version_id } = source else {
+        return Err(s3_error!(NotImplemented, "access points are not implemented"));
     };
-    if if_match.is_some_and(|condition| !is_current(condition)) || if_none_match.is_some_and(is_current) {
-        return Err(precondition_failed());
-    }
-    Ok(())
+    refuse_version(version_id.as_deref())?;
+    Ok((bucket, key))
 }
 
 /// Copies everything; gives the MD5 in hexadecimal. The ETag of a copy is its MD5 even if the source came in parts.
-fn copy_bytes(from: &mut impl Read, to: &mut impl std::io::Write) -> std::io::Result<String> {
+pub(super) fn copy_bytes(from: &mut impl Read, to: &mut impl std::io::Write) -> std::io::Result<String> {
     let mut md5 = Md5::new();
     let mut buffer = vec![0; COPY_BUFFER_BYTES];
     loop {
@@ -184,7 +192,8 @@ pub(super) async fn delete(store: &Arc<S3Store>, input: DeleteObjectInput) -> S3
     blocking(move || store.delete_object(&input.bucket, &input.key, &condition)).await
 }
 
-fn refuse_version(version_id: Option<&str>) -> S3Result<()> {
+/// `NoSuchVersion` for any version but the one there is.
+pub(super) fn refuse_version(version_id: Option<&str>) -> S3Result<()> {
     match version_id {
         None | Some("null") => Ok(()),
         Some(_) => Err(s3_error!(NoSuchVersion, "versioning is not implemented")),
@@ -227,5 +236,6 @@ pub(super) async fn delete_many(store: &Arc<S3Store>, input: DeleteObjectsInput)
 
 fn listed_error(key: String, error: &S3Error) -> Error {
     let code = Some(error.code().as_str().to_owned());
-    Error { code, key: Some(key), message: error.message().map(str::to_owned), version_id: None }
+    let message = error.message().or_else(|| error_body::message_of(error.code().as_str()));
+    Error { code, key: Some(key), message: message.map(str::to_owned), version_id: None }
 }

@@ -2,9 +2,20 @@
 
 mod catalog;
 mod dynamodb;
+mod dynamodb_streams;
+mod dynamodb_tables;
+mod dynamodb_ttl;
 mod kinesis;
+mod kinesis_reshard;
+mod kinesis_streams;
+mod matrix;
 mod s3;
+mod s3_buckets;
+mod s3_concurrency;
+mod s3_errors;
+mod s3_multipart;
 mod s3_notifications;
+mod s3_tagging;
 mod server;
 
 use std::path::Path;

@@ -13,7 +13,7 @@ use aws_sdk_s3::types::{
 use crate::{Running, code};
 
 pub(crate) const BUCKET: &str = "dm-stage";
-const PART: usize = 5 * 1024 * 1024;
+pub(crate) const PART: usize = 5 * 1024 * 1024;
 
 pub(crate) async fn start(dir: &tempfile::TempDir) -> Running {
     let running = Running::start(dir.path()).await;
@@ -26,13 +26,13 @@ pub(crate) async fn put(s3: &Client, key: &str, body: &[u8]) -> String {
     put.expect("put").e_tag().expect("an ETag").to_owned()
 }
 
-async fn get(s3: &Client, key: &str) -> Vec<u8> {
+pub(crate) async fn get(s3: &Client, key: &str) -> Vec<u8> {
     let got = s3.get_object().bucket(BUCKET).key(key).send().await.expect("got");
     got.body.collect().await.expect("a body").into_bytes().to_vec()
 }
 
 /// Bytes that do not repeat soon.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     (0..length as u64).map(|n| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect()
 }
 

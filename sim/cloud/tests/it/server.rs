@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use crate::{Running, code, config};
 
 /// Sends one raw request and returns the whole answer.
-async fn raw(port: u16, request: &str) -> String {
+pub(crate) async fn raw(port: u16, request: &str) -> String {
     let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
     socket.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = Vec::new();
@@ -49,7 +49,7 @@ async fn a_taken_port_and_a_served_state_directory_are_told_apart() {
 async fn unknown_services_and_operations_are_refused_in_their_protocol() {
     let dir = tempfile::tempdir().expect("a directory");
     let running = Running::start(dir.path()).await;
-    for target in ["AWSGlue.GetTable", "Kinesis_20131202.SplitShard", "Kinesis_20131202.Nonsense"] {
+    for target in ["AWSGlue.GetTable", "Kinesis_20131202.SubscribeToShard", "Kinesis_20131202.Nonsense"] {
         let request = format!(
             "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-amz-target: {target}\r\ncontent-length: 2\r\n\r\n{{}}"
         );
@@ -58,13 +58,15 @@ async fn unknown_services_and_operations_are_refused_in_their_protocol() {
         assert!(answer.contains("UnknownOperationException"), "{target}: {answer}");
         assert!(answer.to_lowercase().contains("x-amzn-requestid: "), "{target}: {answer}");
     }
-    let split =
-        running.kinesis.split_shard().stream_name("s").shard_to_split("x").new_starting_hash_key("1").send().await;
-    assert_eq!(code(split), "UnknownOperationException");
+    let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/s";
+    let consumer = running.kinesis.register_stream_consumer().stream_arn(stream).consumer_name("c").send().await;
+    assert_eq!(code(consumer), "UnknownOperationException");
     running.s3.create_bucket().bucket("plain").send().await.expect("created");
-    assert_eq!(code(running.s3.get_bucket_policy().bucket("plain").send().await), "NotImplemented");
-    let tagged = running.s3.put_object().bucket("plain").key("k").tagging("a=b").send().await;
-    assert_eq!(code(tagged), "NotImplemented");
+    let policy = running.s3.put_bucket_policy().bucket("plain").policy("{}").send().await;
+    assert_eq!(code(policy), "NotImplemented");
+    let cold = aws_sdk_s3::types::StorageClass::Glacier;
+    let cold = running.s3.put_object().bucket("plain").key("k").storage_class(cold).send().await;
+    assert_eq!(code(cold), "NotImplemented");
     running.stop().await;
 }
 

@@ -1,0 +1,214 @@
+//! Constraints of request members, and how AWS words their violations.
+//!
+//! Everything that is wrong with a request is collected and told at once, ten violations at most. What a member may be is
+//! AWS's published service model. Values are quoted to the client as AWS does, but neither record data nor partition keys are.
+
+use std::fmt::Display;
+
+use super::error::KinesisError;
+
+/// AWS tells no more of them.
+const VIOLATIONS_MAX: usize = 10;
+
+/// Regular expressions of the service model that members of ours have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// Of streams and shards.
+    Name,
+    /// A stream's.
+    StreamArn,
+    /// Of what can carry tags.
+    ResourceArn,
+    /// 128 bits in decimal.
+    HashKey,
+    SequenceNumber,
+}
+
+impl Pattern {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "[a-zA-Z0-9_.-]+",
+            Self::StreamArn => r"arn:aws.*:kinesis:.*:\d{12}:stream/\S+",
+            Self::ResourceArn => r"arn:aws.*:kinesis:.*:\d{12}:.*(stream|channel|queue)/\S+",
+            Self::HashKey => r"^(0|([1-9]\d{0,38}))$",
+            Self::SequenceNumber => r"^(0|([1-9]\d{0,128}))$",
+        }
+    }
+
+    fn matches(self, text: &str) -> bool {
+        let is_number = |digits_max: usize| {
+            let is_short = (1..=digits_max).contains(&text.len());
+            is_short && text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'))
+        };
+        match self {
+            Self::Name => {
+                let is_sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+                !text.is_empty() && text.bytes().all(is_sound)
+            }
+            Self::StreamArn => is_arn(text, &["stream/"]),
+            Self::ResourceArn => is_arn(text, &["stream/", "channel/", "queue/"]),
+            Self::HashKey => is_number(39),
+            Self::SequenceNumber => is_number(129),
+        }
+    }
+}
+
+fn is_arn(text: &str, kinds: &[&str]) -> bool {
+    let parse = || {
+        let (partition, rest) = text.strip_prefix("arn:aws")?.split_once(":kinesis:")?;
+        let (_region, rest) = rest.split_once(':')?;
+        let (account, resource) = rest.split_once(':')?;
+        let name = kinds.iter().find_map(|kind| resource.strip_prefix(kind))?;
+        let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+        let is_name = !name.is_empty() && !name.contains(char::is_whitespace);
+        Some(is_account && is_name && !partition.contains(':'))
+    };
+    parse().unwrap_or(false)
+}
+
+/// What is wrong with a request.
+#[derive(Debug, Default)]
+pub(super) struct Violations(Vec<String>);
+
+impl Violations {
+    /// `value` at `path` breaks `rule`.
+    pub(super) fn add(&mut self, value: impl Display, path: &str, rule: &str) {
+        self.push(&format!("'{value}'"), path, rule);
+    }
+
+    fn push(&mut self, shown: &str, path: &str, rule: &str) {
+        if self.0.len() < VIOLATIONS_MAX {
+            self.0.push(format!("Value {shown} at '{path}' failed to satisfy constraint: {rule}"));
+        }
+    }
+
+    /// A member that must be there.
+    pub(super) fn null(&mut self, path: &str) {
+        self.push("null", path, "Member must not be null");
+    }
+
+    /// A text that must be there; empty when it is not, in which case [`Violations::finish`] fails.
+    pub(super) fn required<'a>(&mut self, value: Option<&'a str>, path: &str) -> &'a str {
+        value.unwrap_or_else(|| {
+            self.null(path);
+            ""
+        })
+    }
+
+    /// A number that must be there; zero when it is not, in which case [`Violations::finish`] fails.
+    pub(super) fn required_number(&mut self, value: Option<i64>, path: &str) -> i64 {
+        value.unwrap_or_else(|| {
+            self.null(path);
+            0
+        })
+    }
+
+    pub(super) fn pattern(&mut self, value: Option<&str>, path: &str, pattern: Pattern) {
+        if let Some(value) = value.filter(|value| !pattern.matches(value)) {
+            let rule = format!("Member must satisfy regular expression pattern: {}", pattern.as_str());
+            self.add(value, path, &rule);
+        }
+    }
+
+    /// Characters of a text.
+    pub(super) fn length(&mut self, value: Option<&str>, path: &str, min: usize, max: usize) {
+        let Some(value) = value else { return };
+        self.size(value.chars().count(), value, path, min, max);
+    }
+
+    /// Members of a list or map, or characters, counted by the caller.
+    pub(super) fn size(&mut self, size: usize, shown: impl Display, path: &str, min: usize, max: usize) {
+        if size < min {
+            self.add(&shown, path, &format!("Member must have length greater than or equal to {min}"));
+        }
+        if size > max {
+            self.add(&shown, path, &format!("Member must have length less than or equal to {max}"));
+        }
+    }
+
+    pub(super) fn range(&mut self, value: Option<i64>, path: &str, min: i64, max: i64) {
+        let Some(value) = value else { return };
+        if value < min {
+            self.add(value, path, &format!("Member must have value greater than or equal to {min}"));
+        }
+        if value > max {
+            self.add(value, path, &format!("Member must have value less than or equal to {max}"));
+        }
+    }
+
+    pub(super) fn one_of(&mut self, value: Option<&str>, path: &str, allowed: &[&str]) {
+        if let Some(value) = value.filter(|value| !allowed.contains(value)) {
+            self.add(value, path, &format!("Member must satisfy enum value set: [{}]", allowed.join(", ")));
+        }
+    }
+
+    /// A name: pattern and length of streams and shards.
+    pub(super) fn name(&mut self, value: Option<&str>, path: &str) {
+        self.pattern(value, path, Pattern::Name);
+        self.length(value, path, 1, 128);
+    }
+
+    /// An ARN: pattern and length.
+    pub(super) fn arn(&mut self, value: Option<&str>, path: &str, pattern: Pattern) {
+        self.pattern(value, path, pattern);
+        self.length(value, path, 1, 2048);
+    }
+
+    /// The refusal, if there is anything to refuse.
+    pub(super) fn finish(self) -> Result<(), KinesisError> {
+        let count = self.0.len();
+        if count == 0 {
+            return Ok(());
+        }
+        let plural = if count == 1 { "" } else { "s" };
+        Err(KinesisError::validation(format!("{count} validation error{plural} detected: {}", self.0.join("; "))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(check: impl FnOnce(&mut Violations)) -> String {
+        let mut violations = Violations::default();
+        check(&mut violations);
+        violations.finish().map_or_else(|error| error.to_string(), |()| "sound".to_owned())
+    }
+
+    #[test]
+    fn violations_are_worded_and_counted_as_aws_does() {
+        assert_eq!(
+            told(|check| check.name(Some(""), "streamName")),
+            "ValidationException: 2 validation errors detected: Value '' at 'streamName' failed to satisfy constraint: \
+             Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+; Value '' at 'streamName' failed to satisfy \
+             constraint: Member must have length greater than or equal to 1"
+        );
+        assert_eq!(
+            told(|check| check.range(Some(0), "limit", 1, 10_000)),
+            "ValidationException: 1 validation error detected: Value '0' at 'limit' failed to satisfy constraint: Member \
+             must have value greater than or equal to 1"
+        );
+        let null = told(|check| assert_eq!(check.required(None, "shardId"), ""));
+        assert!(
+            null.ends_with("Value null at 'shardId' failed to satisfy constraint: Member must not be null"),
+            "{null}"
+        );
+        let many = told(|check| (0..99).for_each(|_| check.null("x")));
+        assert!(many.contains("10 validation errors detected"), "{many}");
+        assert_eq!(told(|check| check.name(Some("a.B-9_"), "streamName")), "sound");
+    }
+
+    #[test]
+    fn patterns_take_what_the_service_model_takes() {
+        let is = |pattern: Pattern, texts: [&str; 3]| texts.map(|text| pattern.matches(text));
+        assert_eq!(is(Pattern::HashKey, ["0", "340282366920938463463374607431768211455", "00"]), [true, true, false]);
+        assert_eq!(is(Pattern::HashKey, ["", "-1", &"9".repeat(40)]), [false; 3]);
+        assert_eq!(is(Pattern::SequenceNumber, ["0", &"9".repeat(129), &"9".repeat(130)]), [true, true, false]);
+        let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/s";
+        assert_eq!(
+            is(Pattern::StreamArn, [arn, "arn:aws:kinesis:us-east-1:0:stream/s", "stream/s"]),
+            [true, false, false]
+        );
+        assert!(Pattern::ResourceArn.matches(arn));
+    }
+}
