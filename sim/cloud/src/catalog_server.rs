@@ -73,7 +73,12 @@ impl CatalogServer {
         // The bound is real time even on a virtual clock: sockets do not live in simulated time.
         let wall = Clock::wall();
         tokio::select! {
-            _ended = self.task => Ok(()),
+            ended = self.task => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the catalog ended before it was asked to");
+                }
+                Ok(())
+            }
             () = wall.sleep(SHUTDOWN_GRACE) => {
                 Err(CloudError::CatalogShutdownTimedOut { seconds: SHUTDOWN_GRACE.as_secs() })
             }

@@ -1,7 +1,7 @@
 //! AWS stores on one port of this machine: S3, DynamoDB with Streams, Kinesis Data Streams, and an Iceberg REST catalog.
 //!
 //! Promises: what an answered request changed is still there after the process was killed and [`Cloud::start`] is
-//! called again on the same `state_dir` (not after a power cut: nothing is fsynced); S3 objects lie as plain files under
+//! called again on the same `state_dir` (after a power cut only what DynamoDB and the catalog hold: S3 and Kinesis do not fsync); S3 objects lie as plain files under
 //! `<state_dir>/s3/<bucket>/<key>`; what is not implemented is refused with the error shape of its protocol.
 //! Does not check signatures: every credential is accepted, and the port is bound to the loopback interface only.
 

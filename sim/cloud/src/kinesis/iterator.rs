@@ -81,16 +81,13 @@ pub(super) fn get_shard_iterator(
     now: Timestamp,
 ) -> Result<Value, KinesisError> {
     let id = request.shard_id.as_deref().unwrap_or_default();
-    let (shard, horizon) = {
-        let layout = stream.layout()?;
-        let number = layout.description.shard_called(id).map(|shard| shard.number);
-        let shard = number.and_then(|number| layout.shard(number)).cloned();
-        (shard.ok_or_else(|| shard_not_found(stream, id))?, layout.description.horizon(now))
-    };
+    let layout = stream.layout()?;
+    let number = layout.description.shard_called(id).map(|shard| shard.number);
+    let shard = number.and_then(|number| layout.shard(number)).ok_or_else(|| shard_not_found(stream, id))?;
     let start = Start::of(stream, request, shard.number, now)?;
     let from = {
         let mut log = shard.log();
-        log.trim(horizon).map_err(|error| KinesisError::internal("trim a shard", &error))?;
+        log.trim(layout.description.horizon(now)).map_err(|error| KinesisError::internal("trim a shard", &error))?;
         start.sequence(&log)
     };
     let iterator =

@@ -47,7 +47,7 @@ impl PutRecord {
             partition_key: self.partition_key.take(),
             explicit_hash_key: self.explicit_hash_key.take(),
         };
-        let bytes = check_entry(&mut check, &entry, "")?;
+        let bytes = check_entry(&mut check, &entry, str::to_owned)?;
         check.finish()?;
         routed(entry, bytes)
     }
@@ -67,7 +67,7 @@ impl PutRecords {
         check.size(records.len(), &shown, "records", 1, REQUEST_RECORDS_MAX);
         let mut sound = Vec::with_capacity(records.len().min(REQUEST_RECORDS_MAX));
         for (at, entry) in records.into_iter().take(REQUEST_RECORDS_MAX).enumerate() {
-            let bytes = check_entry(&mut check, &entry, &format!("records.{}.member.", at + 1))?;
+            let bytes = check_entry(&mut check, &entry, |member| format!("records.{}.member.{member}", at + 1))?;
             sound.push((entry, bytes));
         }
         check.finish()?;
@@ -87,20 +87,26 @@ impl GetRecords {
     }
 }
 
-/// Adds what is wrong with a record and gives its data.
-fn check_entry(check: &mut Violations, entry: &PutRecordsEntry, place: &str) -> Result<Vec<u8>, KinesisError> {
-    let partition_key = check.required(entry.partition_key.as_deref(), &format!("{place}partitionKey"));
-    let key_chars = partition_key.chars().count();
-    if entry.partition_key.is_some() && !(1..=PARTITION_KEY_CHARS_MAX).contains(&key_chars) {
-        let shown = if key_chars == 0 { String::new() } else { format!("({key_chars} characters)") };
-        check.size(key_chars, shown, &format!("{place}partitionKey"), 1, PARTITION_KEY_CHARS_MAX);
+/// Adds what is wrong with a record and gives its data; `path` names a member, and is asked only when something is wrong.
+fn check_entry(
+    check: &mut Violations,
+    entry: &PutRecordsEntry,
+    path: impl Fn(&str) -> String,
+) -> Result<Vec<u8>, KinesisError> {
+    match entry.partition_key.as_deref().map(|key| key.chars().count()) {
+        None => check.null(&path("partitionKey")),
+        Some(chars) if !(1..=PARTITION_KEY_CHARS_MAX).contains(&chars) => {
+            let shown = if chars == 0 { String::new() } else { format!("({chars} characters)") };
+            check.size(chars, shown, &path("partitionKey"), 1, PARTITION_KEY_CHARS_MAX);
+        }
+        Some(_) => {}
     }
     let explicit = entry.explicit_hash_key.as_deref();
     if explicit.is_some() {
-        check.pattern(explicit, &format!("{place}explicitHashKey"), Pattern::HashKey);
+        check.pattern(explicit, &path("explicitHashKey"), Pattern::HashKey);
     }
     let Some(data) = &entry.data else {
-        check.null(&format!("{place}data"));
+        check.null(&path("data"));
         return Ok(Vec::new());
     };
     let data = BASE64_STANDARD.decode(data).map_err(|_| {
@@ -109,11 +115,11 @@ fn check_entry(check: &mut Violations, entry: &PutRecordsEntry, place: &str) -> 
             0 => "Invalid Base64 character or padding".to_owned(),
             _ => format!("Base64 encoded length is expected a multiple of 4 bytes but found: {}", data.len()),
         };
-        KinesisError::serialization(format!("{place}data can not be converted to a Blob: {why}"))
+        KinesisError::serialization(format!("{} can not be converted to a Blob: {why}", path("data")))
     })?;
     if data.len() > RECORD_BYTES_MAX {
         let shown = format!("java.nio.HeapByteBuffer[pos=0 lim={0} cap={0}]", data.len());
-        check.size(data.len(), shown, &format!("{place}data"), 0, RECORD_BYTES_MAX);
+        check.size(data.len(), shown, &path("data"), 0, RECORD_BYTES_MAX);
     }
     Ok(data)
 }
@@ -233,34 +239,33 @@ pub(super) fn get_records(
     now: Timestamp,
 ) -> Result<GetRecordsAnswer, KinesisError> {
     let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(ANSWER_RECORDS_MAX);
-    // Whether the shard is closed is asked before it is read: what a closed shard does not have now it never will.
-    let (shard, children, horizon, encryption_type) = {
-        let layout = stream.layout()?;
-        let description = &layout.description;
-        let described = description.shard(iterator.shard);
-        let not_found = || shard_not_found(stream, &shard_id(iterator.shard));
-        let (described, shard) = described.zip(layout.shard(iterator.shard)).ok_or_else(not_found)?;
-        let children = described.closed.map(|_| child_shards(description, iterator.shard));
-        (shard.clone(), children, description.horizon(now), description.encryption_type())
-    };
+    let number = iterator.shard;
+    // Held until the records are read: nobody closes, removes or deletes the shard in between.
+    let layout = stream.layout()?;
+    let description = &layout.description;
+    let found = description.shard(number).zip(layout.shard(number));
+    let (described, shard) = found.ok_or_else(|| shard_not_found(stream, &shard_id(number)))?;
     let read = {
         let mut log = shard.log();
-        log.trim(horizon).map_err(|error| KinesisError::internal("trim a shard", &error))?;
+        log.trim(description.horizon(now)).map_err(|error| KinesisError::internal("trim a shard", &error))?;
         let read = log.read(iterator.from, limit, ANSWER_BYTES_MAX);
         read.map_err(|error| KinesisError::internal("read a shard", &error))?
     };
+    let has_ended = described.closed.is_some() && read.next_arrival.is_none();
+    let child_shards = has_ended.then(|| child_shards(description, number));
+    let encryption_type = description.encryption_type();
+    drop(layout);
     let from = read.records.last().map_or(iterator.from, |last| last.sequence + 1);
     // While something is left the answer is behind, even if the clock stands still.
     let behind = read.next_arrival.map_or(0, |arrival| now.since(arrival).as_millis().max(1));
-    let child_shards = children.filter(|_| read.next_arrival.is_none());
     let records = read.records.into_iter().map(|record| RecordAnswer {
-        sequence_number: stream.sequence_number(shard.number, record.sequence),
+        sequence_number: stream.sequence_number(number, record.sequence),
         approximate_arrival_timestamp: seconds(record.arrival),
         data: BASE64_STANDARD.encode(&record.data),
         partition_key: record.partition_key,
         encryption_type,
     });
-    let next = || ShardIterator { from, issued: now, ..iterator.clone() }.to_text();
+    let next = || ShardIterator { from, issued: now, ..iterator }.to_text();
     Ok(GetRecordsAnswer {
         records: records.collect(),
         next_shard_iterator: child_shards.is_none().then(next),

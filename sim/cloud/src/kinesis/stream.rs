@@ -1,8 +1,9 @@
 //! An open stream: the logs of its shards, which of them take new records, and how its description changes.
 //!
-//! Promises: nothing is appended to a closed shard, or to a stream that was deleted. Whoever appends holds the layout for
-//! reading while he routes and writes; whoever changes the description holds it for writing. A change is complete in
-//! `stream.json` (written beside and renamed) before anybody sees it, and the logs of new shards are there before that.
+//! Promises: nothing is appended to a closed shard, or to a stream that was deleted. Whoever touches a log holds the layout for
+//! reading meanwhile; whoever changes the description holds it for writing. A change is complete in `stream.json` (written
+//! beside and renamed) before anybody sees it, and the logs of new shards are there before that. Not fsynced: that holds
+//! against a killed process, not against a power cut.
 //!
 //! Locks are taken in this order: the registry of streams, a stream's layout, a shard's log. Nobody takes an earlier one while
 //! he holds a later one.
@@ -180,7 +181,7 @@ impl Stream {
         save(&self.dir, &description).map_err(failed)?;
         let gone: Vec<u32> = layout.shards.keys().filter(|number| !shards.contains_key(*number)).copied().collect();
         *layout = Layout::new(description, shards);
-        drop(layout);
+        // Still held: a new stream of this name must not find its directories removed.
         for number in gone {
             let dir = shard_dir(&self.dir, number);
             // The description no longer knows the shard: what stays behind is removed when the stream is opened.
@@ -226,17 +227,15 @@ impl Stream {
 
     /// Removes records that are too old, and closed shards that have none left.
     pub(super) fn sweep(&self, now: Timestamp) -> Result<(), KinesisError> {
-        let (horizon, shards, has_expired) = {
-            let layout = self.layout()?;
-            let horizon = layout.description.horizon(now);
-            let has_expired = layout.description.shards.iter().any(|shard| shard.is_expired(horizon));
-            (horizon, layout.shards.values().map(Arc::clone).collect::<Vec<_>>(), has_expired)
-        };
-        for shard in shards {
+        let layout = self.layout()?;
+        let horizon = layout.description.horizon(now);
+        for shard in layout.shards.values() {
             let mut log = shard.log();
             let trimmed = log.trim(horizon).and_then(|()| log.release());
             trimmed.map_err(|error| KinesisError::internal("trim a shard", &error))?;
         }
+        let has_expired = layout.description.shards.iter().any(|shard| shard.is_expired(horizon));
+        drop(layout);
         if has_expired {
             self.change(|description, _| {
                 let horizon = description.horizon(now);

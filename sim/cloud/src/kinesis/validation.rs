@@ -95,12 +95,11 @@ impl Violations {
         })
     }
 
-    /// A number that must be there; zero when it is not, in which case [`Violations::finish`] fails.
-    pub(super) fn required_number(&mut self, value: Option<i64>, path: &str) -> i64 {
-        value.unwrap_or_else(|| {
+    /// A number that must be there; [`Violations::finish`] fails when it is not.
+    pub(super) fn required_number(&mut self, value: Option<i64>, path: &str) {
+        if value.is_none() {
             self.null(path);
-            0
-        })
+        }
     }
 
     pub(super) fn pattern(&mut self, value: Option<&str>, path: &str, pattern: Pattern) {

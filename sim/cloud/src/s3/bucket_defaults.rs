@@ -13,11 +13,12 @@ use s3s::dto::{
     OwnershipControls, OwnershipControlsRule, Payer, Permission, PublicAccessBlockConfiguration, ServerSideEncryption,
     ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Type,
 };
-use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::blocking;
 use super::operations::owner;
 use super::store::S3Store;
+use super::writing::refuse_version;
 
 /// How AWS encrypts what is written without a wish of its own; it says so in each answer about an object.
 pub(super) fn encryption() -> ServerSideEncryption {
@@ -51,9 +52,7 @@ pub(super) fn bucket_acl() -> GetBucketAclOutput {
 
 /// GetObjectAcl.
 pub(super) async fn object_acl(store: &Arc<S3Store>, input: GetObjectAclInput) -> S3Result<GetObjectAclOutput> {
-    if input.version_id.is_some_and(|version| version != "null") {
-        return Err(s3_error!(NoSuchVersion));
-    }
+    refuse_version(input.version_id.as_deref())?;
     let store = Arc::clone(store);
     blocking(move || store.object(&input.bucket, &input.key).map(drop)).await?;
     Ok(GetObjectAclOutput { grants: Some(grants()), owner: Some(owner()), request_charged: None })

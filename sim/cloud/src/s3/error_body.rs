@@ -140,7 +140,8 @@ fn document(said: &str, status: StatusCode, asked: &Asked, request_id: &str, hos
         }
     }
     // AWS writes characters that XML cannot carry as they are; a client could not read the rest then.
-    let is_writable = |text: &String| !text.chars().any(|character| character.is_control());
+    let is_unwritable = |character: char| character.is_control() || matches!(character, '\u{FFFE}' | '\u{FFFF}');
+    let is_writable = |text: &String| !text.chars().any(is_unwritable);
     for (name, text) in asked.details(code).into_iter().filter(|(_, text)| is_writable(text)) {
         push(&mut xml, name, &escaped(&text));
     }

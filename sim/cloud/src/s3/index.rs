@@ -168,11 +168,15 @@ impl Index {
             query.query_map([name], |row| row.get(0))?.collect::<SqlResult<_>>()?
         };
         let mut files = Vec::new();
-        for upload in uploads {
-            files.extend(self.remove_upload(&upload)?);
+        for upload in &uploads {
+            files.extend(self.parts(upload)?.into_iter().map(|(_, part)| part.file));
         }
-        self.connection.execute("DELETE FROM bucket_setting WHERE bucket = ?", [name])?;
-        self.connection.execute("DELETE FROM bucket WHERE name = ?", [name])?;
+        let transaction = self.connection.transaction()?;
+        transaction.execute("DELETE FROM part WHERE upload IN (SELECT id FROM upload WHERE bucket = ?)", [name])?;
+        transaction.execute("DELETE FROM upload WHERE bucket = ?", [name])?;
+        transaction.execute("DELETE FROM bucket_setting WHERE bucket = ?", [name])?;
+        transaction.execute("DELETE FROM bucket WHERE name = ?", [name])?;
+        transaction.commit()?;
         Ok(files)
     }
 

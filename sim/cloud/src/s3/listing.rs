@@ -14,7 +14,7 @@ use super::store::S3Store;
 /// Most entries of a page, and the default.
 pub(super) const PAGE_ENTRIES_MAX: usize = 1000;
 /// Rows read from the index at once where groups are expected.
-const GROUPED_SCAN_ROWS: usize = 32;
+pub(super) const GROUPED_SCAN_ROWS: usize = 32;
 
 /// What to list.
 pub(super) struct Query<'a> {

@@ -14,7 +14,7 @@ use s3s::dto::{
     AbortMultipartUploadInput, CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart,
     CreateMultipartUploadOutput, ETag, UploadPartInput, UploadPartOutput,
 };
-use s3s::{S3Error, S3Request, S3Result, s3_error};
+use s3s::{S3Request, S3Result, s3_error};
 use uuid::Uuid;
 
 use super::attributes;
@@ -23,7 +23,7 @@ use super::index::{Index, PartRecord, StoredHeaders, UploadRecord};
 use super::notification::Created;
 use super::part_files::Held;
 use super::staging::{Announced, Staged, StagingFile, stage};
-use super::store::{S3Store, Write, WriteCondition};
+use super::store::{S3Store, Write, WriteCondition, found_bucket};
 use super::{blocking, internal};
 
 /// Smallest part that is not the last.
@@ -107,17 +107,13 @@ pub(super) fn keep_part(
 ) -> S3Result<PartRecord> {
     let now = store.clock.now();
     let mut index = store.index();
+    // The upload may have ended while its part was on the way.
+    upload_of(&index, upload_id, bucket, key)?;
     let sequence = index.next_sequence(now).map_err(internal("number a part"))?;
     let file = format!("{upload_id}-{number}-{sequence:x}");
     std::fs::rename(staged.file.path(), store.part_path(&file)).map_err(internal("rename a staging file"))?;
     let (size, etag, uploaded_at) = (staged.size, staged.md5, Some(now));
     let part = PartRecord { file, size, etag, checksums: staged.checksums, uploaded_at };
-    // The upload may have ended while its part was on the way.
-    let is_open = index.upload(upload_id).map_err(internal("look up an upload"))?;
-    if is_open.is_none_or(|upload| upload.bucket != bucket || upload.key != key) {
-        store.remove_parts(&[part.file]);
-        return Err(no_such_upload());
-    }
     let replaced = index.put_part(upload_id, number, &part).map_err(internal("record a part"))?;
     drop(index);
     if let Some(replaced) = replaced {
@@ -126,24 +122,17 @@ pub(super) fn keep_part(
     Ok(part)
 }
 
-fn no_such_upload() -> S3Error {
-    s3_error!(
-        NoSuchUpload,
-        "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or \
-         completed."
-    )
-}
-
 /// The upload of this id, if it is one of this key.
 pub(super) fn found_upload(store: &S3Store, id: &str, bucket: &str, key: &str) -> S3Result<UploadRecord> {
-    store.bucket(bucket)?;
-    upload_of(&store.index(), id, bucket, key)
+    let index = store.index();
+    found_bucket(&index, bucket)?;
+    upload_of(&index, id, bucket, key)
 }
 
 fn upload_of(index: &Index, id: &str, bucket: &str, key: &str) -> S3Result<UploadRecord> {
     let upload = index.upload(id).map_err(internal("look up an upload"))?;
     let upload = upload.filter(|upload| upload.bucket == bucket && upload.key == key);
-    upload.ok_or_else(no_such_upload)
+    upload.ok_or_else(|| s3_error!(NoSuchUpload))
 }
 
 /// CompleteMultipartUpload.
@@ -203,8 +192,8 @@ fn begin_join<'a>(
     key: &str,
     listed: &[CompletedPart],
 ) -> S3Result<Joining<'a>> {
-    store.bucket(bucket)?;
     let index = store.index();
+    found_bucket(&index, bucket)?;
     let headers = upload_of(&index, id, bucket, key)?.headers;
     let kept = index.parts(id).map_err(internal("look up parts"))?;
     let parts = chosen_parts(listed, &kept)?;
@@ -218,8 +207,8 @@ fn begin_join<'a>(
 pub(super) async fn abort(store: &Arc<S3Store>, input: AbortMultipartUploadInput) -> S3Result<()> {
     let store = Arc::clone(store);
     blocking(move || {
-        store.bucket(&input.bucket)?;
         let mut index = store.index();
+        found_bucket(&index, &input.bucket)?;
         upload_of(&index, &input.upload_id, &input.bucket, &input.key)?;
         let files = index.remove_upload(&input.upload_id).map_err(internal("forget an upload"))?;
         drop(index);
@@ -238,14 +227,13 @@ fn chosen_parts(listed: &[CompletedPart], kept: &[(i32, PartRecord)]) -> S3Resul
         listed.iter().map(|part| part.part_number.ok_or_else(|| s3_error!(MalformedXML, "a part has no number")));
     let numbers = numbers.collect::<S3Result<Vec<_>>>()?;
     if !numbers.is_sorted_by(|one, two| one < two) {
-        return Err(s3_error!(InvalidPartOrder, "The list of parts was not in ascending order"));
+        return Err(s3_error!(InvalidPartOrder));
     }
     let mut chosen = Vec::with_capacity(listed.len());
     for (at, (part, number)) in listed.iter().zip(numbers).enumerate() {
         let found = kept.iter().find(|(kept_number, _)| *kept_number == number).map(|(_, record)| record);
         let found = found.filter(|record| is_the_same(part, record));
-        let found =
-            found.ok_or_else(|| s3_error!(InvalidPart, "One or more of the specified parts could not be found"))?;
+        let found = found.ok_or_else(|| s3_error!(InvalidPart))?;
         if found.size < PART_BYTES_MIN && at + 1 < listed.len() {
             return Err(s3_error!(EntityTooSmall, "Your proposed upload is smaller than the minimum allowed size"));
         }

@@ -10,8 +10,9 @@ use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::buckets::REGION;
 use super::index::StoredHeaders;
-use super::listing::{self, Cursor, Entry, PAGE_ENTRIES_MAX, Page, Query};
+use super::listing::{self, Cursor, Entry, Page, Query};
 use super::notification::{self, Rule};
+use super::parts::page_limit;
 use super::store::{S3Store, dto_timestamp};
 use super::{attributes, blocking, bucket_defaults, buckets, multipart, part_copy, parts, reading, tagging, writing};
 
@@ -211,7 +212,7 @@ impl S3 for Operations {
             (None, Some(start_after)) => Cursor::after(start_after),
             (None, None) => Cursor::default(),
         };
-        let (delimiter, limit) = (input.delimiter.as_deref(), page_limit(input.max_keys)?);
+        let (delimiter, limit) = (input.delimiter.as_deref(), page_limit(input.max_keys, "max-keys")?);
         let page = self.page(&input.bucket, input.prefix.as_deref(), delimiter, from, limit).await?;
         let owner = input.fetch_owner.unwrap_or(false).then(owner);
         let names = Names::of(input.encoding_type.as_ref())?;
@@ -240,7 +241,7 @@ impl S3 for Operations {
         let (prefix, delimiter) = (input.prefix.as_deref().unwrap_or_default(), input.delimiter.as_deref());
         let marker = input.marker.as_deref().filter(|marker| !marker.is_empty());
         let from = marker.map_or_else(Cursor::default, |marker| Cursor::after_marker(marker, prefix, delimiter));
-        let limit = page_limit(input.max_keys)?;
+        let limit = page_limit(input.max_keys, "max-keys")?;
         let page = self.page(&input.bucket, Some(prefix), delimiter, from, limit).await?;
         let names = Names::of(input.encoding_type.as_ref())?;
         let is_truncated = page.next.is_some();
@@ -442,12 +443,6 @@ impl Operations {
 /// Who owns everything here.
 pub(super) fn owner() -> Owner {
     Owner { display_name: Some(OWNER.to_owned()), id: Some(OWNER.to_owned()) }
-}
-
-fn page_limit(max_keys: Option<i32>) -> S3Result<usize> {
-    let Some(max_keys) = max_keys else { return Ok(PAGE_ENTRIES_MAX) };
-    let limit = usize::try_from(max_keys).map_err(|error| s3_error!(error, InvalidArgument, "max-keys is negative"))?;
-    Ok(limit.min(PAGE_ENTRIES_MAX))
 }
 
 /// How names are written into a listing.

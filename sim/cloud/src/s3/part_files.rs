@@ -55,12 +55,16 @@ impl PartFiles {
     /// logged and swept at the next start.
     pub(super) fn remove(&self, names: &[String]) {
         let mut in_use = self.in_use();
+        let mut unread = Vec::new();
         for name in names {
             match in_use.get_mut(name) {
                 Some(used) => used.is_unwanted = true,
-                None => self.unlink(name),
+                None => unread.push(name),
             }
         }
+        // Nobody can take hold of them any more, and whoever takes hold of others holds the index and must not wait.
+        drop(in_use);
+        unread.into_iter().for_each(|name| self.unlink(name));
     }
 
     fn unlink(&self, name: &str) {
@@ -81,13 +85,16 @@ impl PartFiles {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         let mut in_use = self.files.in_use();
+        let mut unread = Vec::new();
         for name in &self.names {
             let Some(used) = in_use.get_mut(name) else { continue };
             used.readers -= 1;
             if used.readers == 0 && in_use.remove(name).is_some_and(|used| used.is_unwanted) {
-                self.files.unlink(name);
+                unread.push(name);
             }
         }
+        drop(in_use);
+        unread.into_iter().for_each(|name| self.files.unlink(name));
     }
 }
 

@@ -14,7 +14,7 @@ use s3s::{S3Result, s3_error};
 
 use super::checksum;
 use super::index::{ListedUpload, PartRecord};
-use super::listing::{PAGE_ENTRIES_MAX, group_of, successor};
+use super::listing::{GROUPED_SCAN_ROWS, PAGE_ENTRIES_MAX, group_of, successor};
 use super::multipart::found_upload;
 use super::operations::{Names, owner};
 use super::store::{S3Store, dto_timestamp};
@@ -158,11 +158,12 @@ fn page(store: &S3Store, query: &Query) -> S3Result<(Vec<Line>, bool)> {
     }
     loop {
         let wanted = query.limit - lines.len() + 1;
+        let rows = if query.delimiter.is_some() { wanted.min(GROUPED_SCAN_ROWS) } else { wanted };
         let found = store
             .index()
-            .uploads_behind(&query.bucket, (from.key.as_slice(), from.id_end.as_str()), end.as_deref(), wanted)
+            .uploads_behind(&query.bucket, (from.key.as_slice(), from.id_end.as_str()), end.as_deref(), rows)
             .map_err(internal("list uploads"))?;
-        let is_last = found.len() < wanted;
+        let is_last = found.len() < rows;
         let mut jumped = false;
         for upload in found {
             if lines.len() == query.limit {

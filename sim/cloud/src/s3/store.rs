@@ -201,13 +201,16 @@ impl S3Store {
     /// Finishes or forgets what failed half way. All changes are made under the lock of the index, so every intent that
     /// is there when the lock was just taken is such a one.
     fn finish_changes(&self, index: &mut Index) -> Result<(), RepairError> {
+        let mut outcome = Ok(());
         for open in index.intents()? {
-            let event_is_due = repair(index, &self.objects, &self.staging, open)?;
-            if event_is_due {
-                self.outbox.added();
+            match repair(index, &self.objects, &self.staging, open) {
+                Ok(true) => self.outbox.added(),
+                Ok(false) => (),
+                // The others may still be finished.
+                Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        Ok(())
+        outcome
     }
 
     /// `InternalError` for a key whose file and record may be of different versions.

@@ -22,10 +22,18 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const QUESTIONS_MAX: usize = 20_000;
 
 async fn from_horizon(streams: &Streams, arn: &str) -> Vec<Record> {
-    let oldest = iterator(streams, arn, ShardIteratorType::TrimHorizon, None).await;
-    // A round may trim between the two calls; then the iterator points before the horizon, and a new one is due.
-    let page = streams.get_records().shard_iterator(oldest).send().await;
-    page.map(|page| page.records.unwrap_or_default()).unwrap_or_default()
+    for _ in 0..QUESTIONS_MAX {
+        let oldest = iterator(streams, arn, ShardIteratorType::TrimHorizon, None).await;
+        match streams.get_records().shard_iterator(oldest).send().await {
+            Ok(page) => return page.records.unwrap_or_default(),
+            // A round may trim between the two calls; then the iterator points before the horizon, and a new one is due.
+            Err(error) => {
+                let error = error.into_service_error();
+                assert!(error.is_trimmed_data_access_exception(), "{error:?}");
+            }
+        }
+    }
+    panic!("the horizon does not stand still");
 }
 
 /// The records there are once the oldest of them is `oldest`; none at all for `None`.
