@@ -22,6 +22,7 @@ pub mod sweeper;
 mod backoff;
 mod bounds;
 mod raw_event;
+mod s3_client;
 
 pub use bounds::bounds;
 pub use error::FlowError;
@@ -31,6 +32,7 @@ pub use lambda::{Lambda, LambdaSettings};
 pub use notifications::{NotificationHandle, disturb, start_notifications};
 pub use pipe::{Pipe, PipeConfig, PipeHandle};
 pub use raw_poll::{RawPollConfig, RawPollHandle, start_raw_polling};
+pub use s3_client::s3_client;
 pub use scheduler::{Scheduler, SchedulerConfig, SchedulerHandle};
 pub use step_functions::{EcsConfig, ExecutionFailed, StepFunctions, StepFunctionsConfig, StepFunctionsError};
 pub use sweeper::{SweepConfig, SweepReport, repeat_raw_events, sweep_raw};

@@ -20,10 +20,11 @@ use crate::backoff::Backoff;
 use crate::error::FlowError;
 use crate::firehose::chain;
 use crate::raw_event;
+use crate::s3_client::s3_client;
 
 /// Documents that may wait for the controller; the look goes on when there is room.
 pub const DOCUMENTS_WAITING_MAX: usize = 1_024;
-/// Object versions that are remembered as handed on; above it the older half is forgotten, and taken for settled after the look.
+/// Object versions that are remembered as handed on; above it the older half is forgotten, and taken for settled after the next whole look.
 pub const OBJECTS_REMEMBERED_MAX: usize = 100_000;
 /// How far behind the newest object, by the store's own time, a new one may still turn up.
 pub const REMEMBERED_FOR: Duration = Duration::from_secs(15 * 60);
@@ -59,10 +60,7 @@ pub fn start_raw_polling(config: RawPollConfig) -> (RawPollHandle, mpsc::Receive
 }
 
 async fn run(config: RawPollConfig, documents: mpsc::Sender<Value>) {
-    let s3 = aws_sdk_s3::config::Builder::from(&config.endpoints.sdk_config(&config.endpoints.s3_url))
-        .force_path_style(config.endpoints.s3_path_style)
-        .build();
-    let s3 = aws_sdk_s3::Client::from_conf(s3);
+    let s3 = s3_client(&config.endpoints);
     let mut cursor = Cursor::default();
     let mut backoff = Backoff::new(WAIT_START, WAIT_MAX);
     loop {
@@ -117,6 +115,8 @@ struct Cursor {
     /// By key: ETag and time of the version that was handed on.
     handed_on: BTreeMap<String, (String, Timestamp)>,
     newest: Timestamp,
+    /// `newest` after the last whole look: what came later may have come behind the back of the look that goes on.
+    newest_before: Timestamp,
     /// Versions older than this are no longer in `handed_on`.
     forgotten_before: Timestamp,
     /// Nothing older than this is news. Follows `forgotten_before` after each whole look.
@@ -132,9 +132,6 @@ impl Cursor {
         self.handed_on.insert(key.to_owned(), (etag.to_owned(), modified));
         self.newest = self.newest.max(modified);
         if self.handed_on.len() > OBJECTS_REMEMBERED_MAX {
-            self.forget_old();
-        }
-        if self.handed_on.len() > OBJECTS_REMEMBERED_MAX {
             let mut times: Vec<Timestamp> = self.handed_on.values().map(|(_, modified)| *modified).collect();
             times.sort_unstable();
             // Just behind the median, so that half goes even when many share one moment.
@@ -142,15 +139,12 @@ impl Cursor {
         }
     }
 
-    /// After a look that saw everything: what is forgotten need not be handed on again.
+    /// After a look that saw everything: what is forgotten, and was there before that look, need not be handed on again.
     fn settle(&mut self) {
-        self.forget_old();
-        self.settled_before = self.forgotten_before;
-    }
-
-    fn forget_old(&mut self) {
         let span = i64::try_from(REMEMBERED_FOR.as_micros()).unwrap_or(i64::MAX);
-        self.forget_before(Timestamp(self.newest.0.saturating_sub(span)));
+        self.forget_before(Timestamp(self.newest.0.saturating_sub(span)).min(self.newest_before));
+        self.settled_before = self.settled_before.max(self.forgotten_before.min(self.newest_before));
+        self.newest_before = self.newest;
     }
 
     fn forget_before(&mut self, moment: Timestamp) {
@@ -184,9 +178,21 @@ mod tests {
         cursor.remember("raw/old", "1", minute(0));
         cursor.remember("raw/new", "1", minute(16));
         cursor.settle();
+        assert_eq!(cursor.handed_on.len(), 2, "they may have come while the look went on");
+        cursor.settle();
         assert_eq!(cursor.handed_on.len(), 1);
         assert!(!cursor.is_news("raw/old", "1", minute(0)), "settled, though forgotten");
         assert!(cursor.is_news("raw/late", "1", minute(2)), "within the span");
+    }
+
+    #[test]
+    fn what_comes_behind_a_long_look_is_news_at_the_next() {
+        let mut cursor = Cursor::default();
+        cursor.remember("raw/a", "1", minute(0));
+        cursor.settle();
+        cursor.remember("raw/z", "1", minute(60));
+        cursor.settle();
+        assert!(cursor.is_news("raw/b", "1", minute(10)));
     }
 
     #[test]
@@ -198,6 +204,7 @@ mod tests {
         }
         assert!(cursor.handed_on.len() <= OBJECTS_REMEMBERED_MAX / 2);
         assert!(cursor.is_news("raw/unlisted", "1", Timestamp(0)), "the look has not come there yet");
+        cursor.settle();
         cursor.settle();
         assert!(!cursor.is_news("raw/0", "1", Timestamp(0)) && !cursor.is_news("raw/99999", "1", Timestamp(99_999)));
         assert!(cursor.is_news("raw/next", "1", Timestamp(100_001)));

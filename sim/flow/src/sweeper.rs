@@ -16,6 +16,7 @@ use crate::error::FlowError;
 use crate::lambda::{Lambda, LambdaSettings};
 use crate::notifications::invoke_controller;
 use crate::raw_event;
+use crate::s3_client::s3_client;
 
 /// Objects of one listing page.
 pub const SWEEP_PAGE_OBJECTS_MAX: i32 = 1_000;
@@ -59,10 +60,7 @@ pub async fn repeat_raw_events(config: &SweepConfig) -> Result<SweepReport, Flow
 }
 
 async fn send_events(config: &SweepConfig, only_unknown: bool) -> Result<SweepReport, FlowError> {
-    let s3 = aws_sdk_s3::config::Builder::from(&config.endpoints.sdk_config(&config.endpoints.s3_url))
-        .force_path_style(config.endpoints.s3_path_style)
-        .build();
-    let s3 = aws_sdk_s3::Client::from_conf(s3);
+    let s3 = s3_client(&config.endpoints);
     let dynamodb = aws_sdk_dynamodb::Client::new(&config.endpoints.sdk_config(&config.endpoints.dynamodb_url));
     let settings = LambdaSettings::with_concurrency(1);
     let lambda = Lambda::new(config.registry.clone(), settings, config.clock.clone(), Seed(0).child("flow/sweeper"));

@@ -206,6 +206,12 @@ impl Reader {
             None => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
         };
         let sent = request.send().await;
+        let refusal = sent.as_ref().err().and_then(|error| error.as_service_error());
+        if refusal.is_some_and(|refusal| refusal.is_trimmed_data_access_exception()) {
+            // What lay between is gone unread; asked for again, the same place would be refused for ever. The sweeper finds what was missed.
+            self.config.events.log(format!("pipe `{}`: records were trimmed before they were read", self.name));
+            self.shards.entry(shard_id.to_owned()).or_default().read_to = None;
+        }
         let answer = sent.map_err(|error| FlowError::store("DynamoDB Streams", "GetShardIterator", target, error))?;
         answer.shard_iterator.ok_or_else(|| FlowError::Incomplete {
             service: "DynamoDB Streams",
