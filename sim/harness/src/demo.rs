@@ -150,7 +150,8 @@ fn take_up(options: &DemoOptions, run_dir: &RunDir) -> Result<Progress, HarnessE
 }
 
 impl DemoOutcome {
-    const FILE: &str = "run.json";
+    /// Name of a kept run's summary in its folder.
+    pub const FILE: &str = "run.json";
 
     fn write(&self, run_dir: &RunDir) -> Result<(), HarnessError> {
         let path = run_dir.path().join(Self::FILE);

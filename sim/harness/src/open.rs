@@ -67,12 +67,6 @@ impl OpenLake {
         seed: Seed,
         events: &EventSink,
     ) -> Result<Self, HarnessError> {
-        if external::wrote(run_dir) {
-            let folder = run_dir.path().display();
-            let message =
-                format!("failed to open `{folder}`: its files lie in external stores; add --backend external");
-            return Err(HarnessError::Input { message });
-        }
         let stores = Stores::start_alone(run_dir.path(), 0, &clock, seed, events).await?;
         let parts = parts(files, stores.endpoints.clone(), run_dir, clock)?;
         Ok(Self { served: Served::Stores(Box::new(stores)), parts })

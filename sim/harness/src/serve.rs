@@ -125,12 +125,18 @@ impl Up {
 
 /// Endpoints and catalog; credentials only where we made them.
 fn aws_variables(endpoints: &Endpoints, with_credentials: bool) -> Vec<(String, String)> {
-    let mut variables = vec![("AWS_ENDPOINT_URL".to_owned(), endpoints.kinesis_url.clone())];
-    if endpoints.s3_url != endpoints.kinesis_url {
-        variables.push(("AWS_ENDPOINT_URL_S3".to_owned(), endpoints.s3_url.clone()));
-    }
-    if endpoints.dynamodb_url != endpoints.kinesis_url {
-        variables.push(("AWS_ENDPOINT_URL_DYNAMODB".to_owned(), endpoints.dynamodb_url.clone()));
+    let services = [
+        ("AWS_ENDPOINT_URL_S3", &endpoints.s3_url),
+        ("AWS_ENDPOINT_URL_DYNAMODB", &endpoints.dynamodb_url),
+        ("AWS_ENDPOINT_URL_DYNAMODB_STREAMS", &endpoints.dynamodb_streams_url),
+        ("AWS_ENDPOINT_URL_KINESIS", &endpoints.kinesis_url),
+    ];
+    let mut variables = Vec::new();
+    // One address is for every service; several are for these alone, or a shell would send all its AWS calls to one of them.
+    if services.iter().all(|(_, url)| *url == &endpoints.s3_url) {
+        variables.push(("AWS_ENDPOINT_URL".to_owned(), endpoints.s3_url.clone()));
+    } else {
+        variables.extend(services.map(|(name, url)| (name.to_owned(), url.clone())));
     }
     variables.push(("AWS_REGION".to_owned(), endpoints.region.clone()));
     variables.push(("AWS_DEFAULT_REGION".to_owned(), endpoints.region.clone()));

@@ -9,7 +9,7 @@ use lakebed_source::{PostgresConfig, PostgresServer};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::S3Events;
+use super::{S3Events, external};
 use crate::demo::DemoOptions;
 use crate::error::HarnessError;
 use crate::run::RunPlace;
@@ -86,6 +86,13 @@ impl Stores {
         events: &EventSink,
         notifications: Option<mpsc::Sender<Value>>,
     ) -> Result<Self, HarnessError> {
+        // Its catalog points to files that are not here.
+        if external::wrote(state_dir) {
+            let folder = state_dir.display();
+            let message =
+                format!("failed to open `{folder}`: its files lie in external stores; add --backend external");
+            return Err(HarnessError::Input { message });
+        }
         let cloud = Cloud::start(CloudConfig {
             port,
             state_dir: state_dir.to_owned(),

@@ -18,7 +18,7 @@ use lakebed_contract::lake::LakeError;
 use lakebed_contract::{Clock, EventSink, FaultKind, FaultPlan, HandlerRegistry, Lake, Seed, Stage, layout};
 use lakebed_flow::{
     EcsConfig, ExecutionFailed, Gauge, NotificationHandle, Pipe, PipeConfig, PipeHandle, RawPollConfig, RawPollHandle,
-    StepFunctions, StepFunctionsConfig, disturb, start_notifications, start_raw_polling,
+    StepFunctions, StepFunctionsConfig, disturb, s3_client, start_notifications, start_raw_polling,
 };
 use lakebed_ingest::ControlTable;
 use serde_json::Value;
@@ -44,12 +44,6 @@ pub const INGESTION: &str = "dm-ingestion-dispatcher";
 pub const PROCESSING: &str = "dm-processing-dispatcher";
 /// Name of the state machine that brings silver to gold.
 pub const ANALYTICS: &str = "dm-analytics-dispatcher";
-
-/// An S3 client for the stores.
-pub fn s3_client(endpoints: &Endpoints) -> aws_sdk_s3::Client {
-    let config = aws_sdk_s3::config::Builder::from(&endpoints.sdk_config(&endpoints.s3_url));
-    aws_sdk_s3::Client::from_conf(config.force_path_style(endpoints.s3_path_style).build())
-}
 
 /// Creates buckets and control table; harmless when they exist.
 pub async fn create_resources(endpoints: &Endpoints, clock: &Clock) -> Result<(), HarnessError> {

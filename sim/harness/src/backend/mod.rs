@@ -26,8 +26,9 @@ pub use external::{ExternalConfig, ExternalStores};
 pub(crate) use flow::check_machines;
 pub use flow::{
     ANALYTICS, Flow, FlowConfig, INGESTION, KINESIS_SHARDS, LAMBDA_CONCURRENCY_MAX, PROCESSING, create_resources,
-    create_stream, request_s3_events, s3_client,
+    create_stream, request_s3_events,
 };
+pub use lakebed_flow::s3_client;
 
 /// Which backend a run starts.
 #[derive(Clone, Debug, Default)]

@@ -43,13 +43,22 @@ pub(super) fn identities(file: Bytes, table: &TableContract, found: &mut Identit
         column("_ordinal", ColumnType::Bigint),
     ];
     columns.extend(table.key_columns().map(|key| column(&key.name, key.column_type)));
+    each_batch(file, &columns, |batch| add(batch, &columns, found))
+}
+
+/// Hands on the batches of a Parquet file, only with the columns asked for.
+pub(super) fn each_batch(
+    file: Bytes,
+    columns: &[SourceColumn],
+    mut take: impl FnMut(&RecordBatch) -> Result<(), String>,
+) -> Result<(), String> {
+    // What the decoder says could quote the file.
     let undecodable = |_| "not decodable".to_owned();
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(undecodable)?;
     let names = columns.iter().map(|column| column.name.as_str());
     let mask = ProjectionMask::columns(builder.parquet_schema(), names);
     for batch in builder.with_projection(mask).build().map_err(undecodable)? {
-        let batch = batch.map_err(|_| "not decodable".to_owned())?;
-        add(&batch, &columns, found)?;
+        take(&batch.map_err(|_| "not decodable".to_owned())?)?;
     }
     Ok(())
 }

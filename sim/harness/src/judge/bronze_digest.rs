@@ -9,9 +9,8 @@ use std::hash::BuildHasherDefault;
 use lakebed_contract::endpoints::Endpoints;
 use lakebed_contract::table::{ColumnType, TableContract};
 use lakebed_contract::{Lake, layout};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::bronze::each_batch;
 use super::cell::{Scrambler, mix};
 use super::digest::RowSum;
 use super::error::JudgeError;
@@ -56,16 +55,11 @@ fn columns(table: &TableContract) -> Vec<SourceColumn> {
 }
 
 fn add(file: bytes::Bytes, columns: &[SourceColumn], records: &mut Records) -> Result<(), String> {
-    let undecodable = |_| "not decodable".to_owned();
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(undecodable)?;
-    let names = columns.iter().map(|column| column.name.as_str());
-    let mask = ProjectionMask::columns(builder.parquet_schema(), names);
-    for batch in builder.with_projection(mask).build().map_err(undecodable)? {
-        let batch = batch.map_err(|_| "not decodable".to_owned())?;
-        let arrays = typed(&batch, columns)?;
+    each_batch(file, columns, |batch| {
+        let arrays = typed(batch, columns)?;
         for row in 0..batch.num_rows() {
             records.insert(arrays.iter().fold(0, |sum, array| mix(sum, array.cell(row).fingerprint())));
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }

@@ -17,13 +17,12 @@ pub enum JudgeError {
         source: tokio_postgres::Error,
     },
     /// Postgres refused SQL that the lake brings.
-    #[error("failed to run `{file}` of the lake at the source")]
+    #[error("failed to run `{file}` of the lake at the source: SQLSTATE {}", sqlstate(refused))]
     Sql {
         /// Path in the lake folder.
         file: String,
-        /// Why.
-        #[source]
-        source: tokio_postgres::Error,
+        /// Not a source: the server's words may quote a row, so they stay out of the chain.
+        refused: tokio_postgres::Error,
     },
     /// The Iceberg catalog or a table behind it did not answer.
     #[error("failed to read `{what}` through the Iceberg catalog")]
@@ -56,7 +55,7 @@ impl JudgeError {
     pub(super) fn in_sql(self, file: &str) -> Self {
         match self {
             Self::Source { source, .. } if source.as_db_error().is_some() => {
-                Self::Sql { file: file.to_owned(), source }
+                Self::Sql { file: file.to_owned(), refused: source }
             }
             other => other,
         }
@@ -75,6 +74,10 @@ impl JudgeError {
         let what = what.into();
         move |source| Self::Source { what, source }
     }
+}
+
+fn sqlstate(error: &tokio_postgres::Error) -> &str {
+    error.code().map_or("unknown", |code| code.code())
 }
 
 /// What Postgres says about a statement, with the place it means. Only for statements that have not read a row.

@@ -62,7 +62,7 @@ pub(super) async fn complaint(lake: &Lake, source: &Source) -> Result<Option<Lak
             Ok(Ok(_)) => continue,
             Ok(Err(reason)) => reason,
             // Postgres does not go on in this transaction, so the first complaint is the last.
-            Err(JudgeError::Sql { source, .. }) => format!("is refused by Postgres: {}", error::words(&source)),
+            Err(JudgeError::Sql { refused, .. }) => format!("is refused by Postgres: {}", error::words(&refused)),
             Err(other) => return Err(other),
         };
         return Ok(Some(LakeError::JudgeSql { file, reason }));

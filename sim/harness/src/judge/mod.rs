@@ -2,7 +2,8 @@
 //!
 //! Reads Postgres, the Iceberg tables, the object store and the control table, and decides about I1 … I10. It shares no code with
 //! what it judges: only libraries and the plain data types of `lakebed-contract`. It looks at a lake at rest and changes nothing.
-//! What it cannot check is `Unchecked`, with the reason. Values, other than bigint keys, never reach a finding or an error.
+//! What it cannot check is `Unchecked`, with the reason. Values, other than
+//! whole numbers of keys and fingerprints of other key parts, never reach a finding or an error.
 
 mod bronze;
 mod bronze_digest;

@@ -17,6 +17,9 @@ pub(super) async fn layers(run: &Run, known: &LakeDigest) -> Result<BTreeMap<Str
     let bronze = bronze.map_err(HarnessError::stage("digest bronze"))?;
     let bronze = bronze.map_err(|reason| HarnessError::stage("digest bronze")(reason))?;
     let mut layers = BTreeMap::from([("bronze".to_owned(), bronze.to_string())]);
+    if let Some((table, reason)) = known.unreadable.first_key_value() {
+        return Err(HarnessError::stage("digest silver and gold")(format!("{table} {reason}")));
+    }
     for namespace in [layout::SILVER, layout::GOLD] {
         let mut hash = Sha256::new();
         for (name, table) in &known.tables {

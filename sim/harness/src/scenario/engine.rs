@@ -153,8 +153,8 @@ impl Player<'_> {
         course.raw = quiesce::look(&run.flow).await?;
         tally.begin_proof();
         self.timed("every stage again", run.run_again()).await?;
-        let before = run.rerun.as_ref().map(|rerun| rerun.before.clone()).unwrap_or_default();
-        let digests = self.timed("digest", digests::layers(&run, &before)).await?;
+        let before = &run.rerun.as_ref().expect("every stage just ran again").before;
+        let digests = self.timed("digest", digests::layers(&run, before)).await?;
         // Last, because a stage that runs again would repair some of it.
         for step in scenario.steps.iter().filter(damages) {
             self.timed(step.kind.as_str(), act(step, &run)).await?;

@@ -45,16 +45,21 @@ pub(crate) fn comment(rng: &mut impl RngCore, planted: &mut Vec<PlantedValue>) -
 pub(crate) fn long_comment(rng: &mut impl RngCore, planted: &mut Vec<PlantedValue>) -> String {
     let bytes = rng.random_range(LONG_COMMENT_BYTES);
     let mut text = String::with_capacity(bytes + 512);
-    while text.len() < bytes {
-        let mut word = rng.next_u64();
-        for _ in 0..rng.random_range(3..13) {
-            text.push(char::from(b'a' + u8::try_from(word % 26).expect("below 26")));
-            word /= 26;
-        }
-        text.push(if per_mille(rng, 60) { '\n' } else { ' ' });
-    }
+    random_words(rng, &mut text, bytes, |rng| if per_mille(rng, 60) { '\n' } else { ' ' });
     text.push_str(&prose(rng, planted));
     text
+}
+
+/// Letters that do not compress, in words, until `bytes` are full; `gap` draws what stands between two words.
+pub(crate) fn random_words<R: RngCore>(rng: &mut R, text: &mut String, bytes: usize, gap: impl Fn(&mut R) -> char) {
+    while text.len() < bytes {
+        let mut letters = rng.next_u64();
+        for _ in 0..rng.random_range(3..13) {
+            text.push(char::from(b'a' + u8::try_from(letters % 26).expect("below 26")));
+            letters /= 26;
+        }
+        text.push(gap(rng));
+    }
 }
 
 fn prose(rng: &mut impl RngCore, planted: &mut Vec<PlantedValue>) -> String {

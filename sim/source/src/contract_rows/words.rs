@@ -5,6 +5,7 @@
 
 use rand::{Rng as _, RngCore};
 
+use crate::beer::comment::random_words;
 use crate::beer::names::{per_mille, pick};
 use crate::beer::pii;
 use crate::truth::PlantedValue;
@@ -93,14 +94,7 @@ pub(crate) fn prose(rng: &mut impl RngCore, planted: &mut Vec<PlantedValue>) -> 
 pub(crate) fn long_text(rng: &mut impl RngCore) -> String {
     let bytes = rng.random_range(LONG_TEXT_BYTES);
     let mut text = String::with_capacity(bytes + 16);
-    while text.len() < bytes {
-        let mut letters = rng.next_u64();
-        for _ in 0..rng.random_range(3..13) {
-            text.push(char::from(b'a' + u8::try_from(letters % 26).expect("below 26")));
-            letters /= 26;
-        }
-        text.push(' ');
-    }
+    random_words(rng, &mut text, bytes, |_| ' ');
     text
 }
 

@@ -141,7 +141,7 @@ impl Live {
 }
 
 /// Reads what is live, and starts new keys above every key that ever was.
-pub(super) async fn read(client: &Client, truth: &SourceTruth) -> Result<Live, SourceError> {
+pub(super) async fn read(client: &Client, lake: &str, truth: &SourceTruth) -> Result<Live, SourceError> {
     let mut live = Live::default();
     let long = LONG_COMMENT_BYTES.start;
     each_row(client, "brewery", "brewery_id", |row| {
@@ -185,7 +185,7 @@ pub(super) async fn read(client: &Client, truth: &SourceTruth) -> Result<Live, S
         };
         if count == 0 {
             let reason = format!("table `{SCHEMA}.{table}` is empty; load it before changing it");
-            return Err(SourceError::Lake { lake: "beer".to_owned(), reason });
+            return Err(SourceError::Lake { lake: lake.to_owned(), reason });
         }
     }
     Ok(live)

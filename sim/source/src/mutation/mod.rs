@@ -104,9 +104,9 @@ pub async fn mutate(
     let (first, second) = (connect(endpoint).await?, connect(endpoint).await?);
     // Why beer tables have no generator of their own was said when they were loaded.
     let has_beer = has_beer(lake, &EventSink::default());
-    let live = if has_beer { live::read(&first, truth).await? } else { Live::default() };
+    let live = if has_beer { live::read(&first, &lake.name, truth).await? } else { Live::default() };
     let plans = Plans::new(lake, beer_tables(has_beer), |_| 1)?;
-    let others = others::read(&first, plans, live.rows(), truth).await?;
+    let others = others::read(&first, &lake.name, plans, live.rows(), truth).await?;
     let mut script = Script::new(&plan, has_beer, live, others)?;
     let mut emitted: BTreeMap<String, u64> = BTreeMap::new();
     let mut noted = truth.planted.len();

@@ -160,7 +160,8 @@ fn walk(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// No test of its own but the process that another test kills: `a_server_ends_when_its_holder_is_killed` starts this binary again with
-/// `--ignored` and this name, so it does run with every suite. Run by hand without the variable it ends at once.
+/// `--ignored` and this name, so it does run with every suite, and what it finds is asserted there. It must be ignored because it
+/// never ends by itself. Run by hand without the variable it ends at once.
 #[tokio::test]
 #[ignore = "run by `a_server_ends_when_its_holder_is_killed` in a process of its own"]
 async fn hold_a_server() {

@@ -86,7 +86,14 @@ impl<I: Image> Service<I> {
         let clock = Clock::wall();
         let started = clock.monotonic();
         loop {
-            let Err(refusal) = ask().await else { return Ok(()) };
+            let left = READY_WAIT_MAX.saturating_sub(clock.monotonic() - started);
+            let refusal: Box<dyn std::error::Error + Send + Sync> = tokio::select! {
+                asked = ask() => match asked {
+                    Ok(()) => return Ok(()),
+                    Err(refusal) => refusal.into(),
+                },
+                () = clock.sleep(left) => "it took the connection and did not answer".into(),
+            };
             let image = self.image.clone();
             let state = self.container.exit_code().await;
             let ended = state.map_err(|error| DockerError::Container { image: image.clone(), source: error.into() })?;
@@ -96,7 +103,7 @@ impl<I: Image> Service<I> {
             let waited = clock.monotonic() - started;
             if waited >= READY_WAIT_MAX {
                 let (waited_s, last_words) = (waited.as_secs(), self.last_words().await);
-                return Err(DockerError::NotReady { image, waited_s, last_words, source: refusal.into() });
+                return Err(DockerError::NotReady { image, waited_s, last_words, source: refusal });
             }
             clock.sleep(READY_POLL).await;
         }
@@ -125,7 +132,8 @@ pub(super) async fn engine() -> Result<Docker, DockerError> {
     Ok(engine)
 }
 
-/// Removes containers by name when it is dropped, also those that were still being made when the run was interrupted.
+/// Removes containers by name when it is dropped, also those that the engine was still
+/// making when the run was interrupted, if it knows them by then.
 pub(super) struct RemovalGuard {
     names: Vec<String>,
 }
@@ -160,7 +168,13 @@ impl Drop for RemovalGuard {
 }
 
 async fn remove_by_name(names: &[String]) {
-    let Ok(engine) = docker_client_instance().await else { return };
+    let engine = match docker_client_instance().await {
+        Ok(engine) => engine,
+        Err(error) => {
+            tracing::warn!(%error, ?names, "containers could not be removed; docker ps --filter label=lakebed shows them");
+            return;
+        }
+    };
     for name in names {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         match engine.remove_container(name, Some(options)).await {

@@ -93,4 +93,15 @@ mod tests {
         assert_eq!(images.localstack.tag, "4.12");
         assert!(images.minio.name.starts_with("quay.io/"), "the name on Docker Hub is dead");
     }
+
+    #[test]
+    fn whatever_names_the_images_names_the_same() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for file in [".ci/docker-stand-ins", ".env.example", "docker-compose.yml"] {
+            let text = std::fs::read_to_string(root.join(file)).expect(file);
+            for image in [POSTGRES_IMAGE, LOCALSTACK_IMAGE, MINIO_IMAGE] {
+                assert!(text.contains(image), "{file} does not name {image}");
+            }
+        }
+    }
 }

@@ -16,7 +16,7 @@ use testcontainers_modules::postgres::Postgres;
 use testcontainers_modules::testcontainers::{ContainerRequest, ImageExt};
 
 use super::external::{ExternalConfig, ExternalStores};
-use super::flow::s3_client;
+use super::s3_client;
 use crate::error::HarnessError;
 
 pub use container::READY_WAIT_MAX;

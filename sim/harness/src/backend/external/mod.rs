@@ -11,11 +11,14 @@ mod slot;
 mod stream_probe;
 mod vacancy;
 
+use std::path::Path;
+
 use lakebed_cloud::{CatalogServer, CatalogServerConfig};
 use lakebed_contract::endpoints::{Endpoints, PostgresEndpoint, aws_endpoint_url};
 use lakebed_contract::{Clock, EventSink, Lake, Secret, Seed};
 
-use super::flow::{create_resources, create_stream, s3_client};
+use super::flow::{create_resources, create_stream};
+use super::s3_client;
 use crate::error::HarnessError;
 use crate::run::RunPlace;
 use crate::run_dir::RunDir;
@@ -87,7 +90,7 @@ pub(super) struct External {
 }
 
 impl External {
-    /// Serves the catalog, makes sure that nothing foreign is in the way, and creates buckets, table and stream.
+    /// Makes sure that nothing foreign is in the way, creates buckets, table and stream, and serves the catalog.
     pub(super) async fn start(
         config: &ExternalConfig,
         lake: &Lake,
@@ -96,19 +99,23 @@ impl External {
         clock: &Clock,
         events: &EventSink,
     ) -> Result<Self, HarnessError> {
-        let (catalog, endpoints) = serve_catalog(&config.stores, place.run_dir, place.port, seed, clock).await?;
+        let known = claim::of_run(place.run_dir)?;
+        if known.is_none() && place.run_dir.has_data() {
+            let folder = place.run_dir.path().display();
+            let message = format!("failed to take up `{folder}`: the lake in it is not external; name another folder");
+            return Err(HarnessError::Input { message });
+        }
+        let endpoints = config.stores.endpoints("");
         let Endpoints { s3_url, dynamodb_url, kinesis_url, region, .. } = &endpoints;
         events.log(format!(
             "external: S3 at {s3_url}, DynamoDB at {dynamodb_url}, Kinesis at {kinesis_url}, region {region}, \
              Postgres at {} port {}",
             config.postgres.host, config.postgres.port
         ));
-        let is_new = !claim::is_there(place.run_dir);
-        let id = claim::of_run(place.run_dir, seed, clock)?;
         let s3 = s3_client(&endpoints);
-        let is_ours = claim::written(&s3, s3_url).await?.as_deref() == Some(id.as_str());
+        let is_ours = known.is_some() && claim::written(&s3, s3_url).await? == known;
         let mut found = vacancy::look(&endpoints, &config.postgres, lake).await?;
-        if !is_ours && !is_new {
+        if !is_ours && known.is_some() {
             found.occupied.push("the state directory belongs to a run on other stores".to_owned());
         }
         if !is_ours && !found.occupied.is_empty() {
@@ -118,11 +125,12 @@ impl External {
         create_stream(&endpoints, clock).await?;
         if !is_ours {
             stream_probe::await_stream(&endpoints, clock).await?;
+            claim::leave(&s3, place.run_dir, seed, clock).await?;
         }
-        claim::write(&s3, &id).await?;
         for name in &found.missing {
             events.log(format!("external: creates {name}"));
         }
+        let (catalog, endpoints) = serve_catalog(&config.stores, place.run_dir, place.port, seed, clock).await?;
         let keeps_slot = place.keep_postgres;
         let slot = SlotGuard::new(config.postgres.clone(), !keeps_slot);
         Ok(Self { endpoints, created: found.missing, slot, keeps_slot, catalog })
@@ -145,8 +153,8 @@ async fn shutdown(catalog: CatalogServer) -> Result<(), HarnessError> {
 }
 
 /// Whether the state directory belongs to an external run.
-pub(crate) fn wrote(run_dir: &RunDir) -> bool {
-    claim::is_there(run_dir)
+pub(crate) fn wrote(state_dir: &Path) -> bool {
+    claim::is_there(state_dir)
 }
 
 /// The catalog over external stores, from the pointers in `run_dir`.

@@ -15,7 +15,7 @@ use crate::slot_watch;
 const DROP_ATTEMPTS_MAX: u32 = 50;
 const DROP_PAUSE: Duration = Duration::from_millis(100);
 /// Slot and publication of the DMS task, and of the judge's watch over it.
-const SLOTS: [(&str, &str); 2] = [(SLOT, PUBLICATION), (slot_watch::SLOT, slot_watch::SLOT)];
+pub(super) const SLOTS: [(&str, &str); 2] = [(SLOT, PUBLICATION), (slot_watch::SLOT, slot_watch::SLOT)];
 
 /// The slot of a run that is not to be taken up again goes when this is dropped.
 pub(super) struct SlotGuard {
@@ -48,8 +48,12 @@ impl Drop for SlotGuard {
                 Err(error) => Err(HarnessError::stage("start a runtime")(error)),
             }
         });
-        if !matches!(thread.join(), Ok(Ok(()))) {
-            tracing::warn!(slots = ?SLOTS.map(|(slot, _)| slot), "replication slots could not be dropped; drop them by hand");
+        let by_hand = "replication slots could not be dropped; drop them by hand";
+        match thread.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(slots = ?SLOTS.map(|(slot, _)| slot), ?error, "{by_hand}"),
+            // The panic has been printed by its hook.
+            Err(_) => tracing::warn!(slots = ?SLOTS.map(|(slot, _)| slot), "{by_hand}"),
         }
     }
 }

@@ -31,14 +31,26 @@ pub(super) async fn await_stream(endpoints: &Endpoints, clock: &Clock) -> Result
     let arn = described.table.and_then(|table| table.latest_stream_arn);
     let arn =
         arn.ok_or_else(|| HarnessError::stage(WHAT)("the table has no stream; remove it, lakebed makes its own"))?;
+    let shown = probe(&dynamodb, &streams, &arn, endpoints, clock).await;
+    // Also after a failure: what stays would be somebody's data at the next look.
+    let delete = dynamodb.delete_item().table_name(layout::CONTROL_TABLE);
+    let deleted = delete.key("pk", AttributeValue::S(KEY.to_owned())).send().await;
+    shown.and(deleted.map(|_| ()).map_err(HarnessError::endpoint("DynamoDB", &endpoints.dynamodb_url)))
+}
+
+async fn probe(
+    dynamodb: &aws_sdk_dynamodb::Client,
+    streams: &aws_sdk_dynamodbstreams::Client,
+    arn: &str,
+    endpoints: &Endpoints,
+    clock: &Clock,
+) -> Result<(), HarnessError> {
     for probe in 0..PROBES_MAX {
         let put = dynamodb.put_item().table_name(layout::CONTROL_TABLE).item("pk", AttributeValue::S(KEY.to_owned()));
         let put = put.item("probe", AttributeValue::N(probe.to_string())).send().await;
         put.map_err(HarnessError::endpoint("DynamoDB", &endpoints.dynamodb_url))?;
-        if shows_probe(&streams, &arn).await.map_err(HarnessError::stage(WHAT))? {
-            let delete = dynamodb.delete_item().table_name(layout::CONTROL_TABLE);
-            let deleted = delete.key("pk", AttributeValue::S(KEY.to_owned())).send().await;
-            return deleted.map(|_| ()).map_err(HarnessError::endpoint("DynamoDB", &endpoints.dynamodb_url));
+        if shows_probe(streams, arn).await.map_err(HarnessError::stage(WHAT))? {
+            return Ok(());
         }
         clock.sleep(PROBE_PAUSE).await;
     }

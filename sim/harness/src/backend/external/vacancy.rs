@@ -7,9 +7,9 @@ use lakebed_contract::endpoints::{Endpoints, PostgresEndpoint};
 use lakebed_contract::{Lake, layout};
 use tokio_postgres::Client;
 
-use super::super::flow::s3_client;
+use super::super::s3_client;
+use super::slot::SLOTS;
 use crate::error::HarnessError;
-use crate::run::SLOT;
 
 /// GetRecords calls per shard of a stream that exists; each may answer with nothing and still not be at the end.
 const STREAM_LOOKS_MAX: u32 = 10;
@@ -133,8 +133,10 @@ async fn look_at_database(client: &Client, lake: &Lake, found: &mut Vacancy) -> 
         found.missing.push(format!("Postgres schema `{LEDGER}`"));
     }
     let slots = "SELECT count(*) FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
-    if client.query_one(slots, &[&SLOT]).await?.try_get::<_, i64>(0)? > 0 {
-        found.occupied.push(format!("Postgres has replication slot `{SLOT}`; another lakebed may be using it"));
+    for (slot, _) in SLOTS {
+        if client.query_one(slots, &[&slot]).await?.try_get::<_, i64>(0)? > 0 {
+            found.occupied.push(format!("Postgres has replication slot `{slot}`; another lakebed may be using it"));
+        }
     }
     Ok(())
 }

@@ -16,18 +16,24 @@ use crate::truth::{KeyPart, SourceTruth};
 /// Reads what is live, and starts new keys above every key that ever was. `beer_rows` are live beside these tables.
 pub(in crate::mutation) async fn read(
     client: &Client,
+    lake: &str,
     plans: Plans,
     beer_rows: usize,
     truth: &SourceTruth,
 ) -> Result<Others, SourceError> {
     let mut tables = Vec::with_capacity(plans.tables.len());
     for plan in plans.tables {
-        tables.push(read_table(client, plan, truth).await?);
+        tables.push(read_table(client, lake, plan, truth).await?);
     }
     Ok(Others::new(tables, beer_rows))
 }
 
-async fn read_table(client: &Client, plan: TablePlan, truth: &SourceTruth) -> Result<LiveTable, SourceError> {
+async fn read_table(
+    client: &Client,
+    lake: &str,
+    plan: TablePlan,
+    truth: &SourceTruth,
+) -> Result<LiveTable, SourceError> {
     let name = plan.contract.name.clone();
     let failed = || SourceError::database(format!("read the keys of table `{name}`"));
     let mut rows = Vec::new();
@@ -37,7 +43,7 @@ async fn read_table(client: &Client, plan: TablePlan, truth: &SourceTruth) -> Re
     }
     if rows.is_empty() {
         let reason = format!("table `{}.{name}` is empty; load it before changing it", plan.contract.schema);
-        return Err(SourceError::Lake { lake: plan.contract.schema.clone(), reason });
+        return Err(SourceError::Lake { lake: lake.to_owned(), reason });
     }
     let live = rows.iter().filter_map(|row| number_in(&plan, &row.key)).max();
     let single = truth.keys_ever.get(&name).and_then(|keys| keys.last().copied());
