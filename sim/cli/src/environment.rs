@@ -1,4 +1,4 @@
-//! Every environment variable lakebed reads, in one place.
+//! Every environment variable lakebed reads, in one place; the AWS SDK and the Docker client read theirs by their own rules.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

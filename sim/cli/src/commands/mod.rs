@@ -17,6 +17,8 @@ mod worker;
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lakebed_harness::HarnessError;
@@ -89,7 +91,26 @@ fn has_screen(command: &Command) -> bool {
 /// Shows a run: on a screen when that is asked for, else on stderr.
 fn show(wanted: bool, state_dir: &Path, environment: &Environment) -> anyhow::Result<Progress> {
     let screen = wanted.then(|| Screen::open(environment, state_dir.to_owned(), || INTERRUPT.notify_one()));
-    Ok(Progress::start(screen.transpose()?))
+    let screen = screen.transpose()?;
+    if let Some(screen) = &screen {
+        leave_on_terminate(screen.leave())?;
+    }
+    Ok(Progress::start(screen))
+}
+
+/// Sets `leave` on SIGTERM, so that a screen gives the terminal back first: also one that stays open behind its run.
+fn leave_on_terminate(leave: Arc<AtomicBool>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("terminate".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            // Without a handler the default action applies.
+            let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+            terminate.recv().await;
+        });
+        leave.store(true, Ordering::Relaxed);
+    })?;
+    Ok(())
 }
 
 /// Ctrl-C on a screen: in raw mode the terminal sends no signal.

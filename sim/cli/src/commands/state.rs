@@ -35,7 +35,7 @@ pub(super) fn with_lake<T>(
         Backend::Docker => {
             return Err(InputError::because(
                 "failed to open a lake on backend `docker`: its containers went with their run",
-                "name a running one with --endpoint, or --backend external",
+                "ask while it runs, with any S3 and Iceberg client and the exports of `lakebed up`",
             ));
         }
     };

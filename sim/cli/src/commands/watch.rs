@@ -1,6 +1,8 @@
 //! `lakebed watch`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lakebed_harness::event_log::{EVENT_LOG, EVENT_LOG_BEFORE};
 use lakebed_harness::open::state_dir_of;
@@ -33,8 +35,11 @@ pub(super) fn run(arguments: WatchArguments, environment: &Environment) -> anyho
             "`lakebed demo --keep DIR` and `lakebed up` write one; then `lakebed watch --state-dir DIR`",
         ));
     }
-    tui::watch(Watched { logs, endpoint: arguments.endpoint, state_dir, replay: arguments.replay }, environment)?;
-    Ok(End::Done)
+    let leave = Arc::new(AtomicBool::new(false));
+    super::leave_on_terminate(Arc::clone(&leave))?;
+    let watched = Watched { logs, endpoint: arguments.endpoint, state_dir, replay: arguments.replay };
+    tui::watch(watched, environment, &leave)?;
+    Ok(if leave.load(Ordering::Relaxed) { End::Interrupted } else { End::Done })
 }
 
 /// The log of a state directory, behind the full file before it, if there is one.

@@ -103,6 +103,11 @@ impl Screen {
         self.0.join()
     }
 
+    /// Set it, and the screen closes.
+    pub(crate) fn leave(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0.leave)
+    }
+
     /// Closes the screen now.
     pub(crate) fn close(&self) -> anyhow::Result<()> {
         self.0.leave.store(true, Ordering::Relaxed);
@@ -141,8 +146,8 @@ pub(crate) struct Watched {
     pub(crate) replay: Option<f64>,
 }
 
-/// Watches an event log until the user closes the screen.
-pub(crate) fn watch(watched: Watched, environment: &Environment) -> anyhow::Result<()> {
+/// Watches an event log until the user closes the screen, or `leave` is set.
+pub(crate) fn watch(watched: Watched, environment: &Environment, leave: &AtomicBool) -> anyhow::Result<()> {
     let files = watched.logs.iter().map(|log| EventFile::open(log)).collect::<anyhow::Result<Vec<_>>>()?;
     let folders: Vec<PathBuf> = watched.state_dir.iter().cloned().chain([environment.state_dir.clone()]).collect();
     let record = RecordedRun::newest(&folders)?;
@@ -155,7 +160,8 @@ pub(crate) fn watch(watched: Watched, environment: &Environment) -> anyhow::Resu
     let mut retries = Retries::new(watched.endpoint, watched.state_dir);
     let mut terminal = Borrowed::take()?;
     let theme = theme(environment);
-    let report = looping::run(terminal.screen(), &mut state, &theme, feed.as_mut(), &mut retries, || false);
+    let is_over = || leave.load(Ordering::Relaxed);
+    let report = looping::run(terminal.screen(), &mut state, &theme, feed.as_mut(), &mut retries, is_over);
     drop(terminal);
     tracing::info!("{}", report?.cost());
     Ok(())

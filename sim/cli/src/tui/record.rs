@@ -5,11 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use lakebed_harness::demo::DemoOutcome;
 use lakebed_harness::measures::MeasuresSummary;
 use serde::Deserialize;
-
-/// Name of a kept run's summary.
-pub(crate) const RUN_SUMMARY: &str = "run.json";
 
 /// What is compared.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -29,7 +27,7 @@ impl RecordedRun {
     /// The newest record among the folders' `run.json`; `None` where there is none.
     pub(crate) fn newest(folders: &[PathBuf]) -> anyhow::Result<Option<Self>> {
         let written = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
-        let found = folders.iter().map(|folder| folder.join(RUN_SUMMARY));
+        let found = folders.iter().map(|folder| folder.join(DemoOutcome::FILE));
         let newest = found.filter_map(|path| Some((written(&path)?, path))).max();
         newest.map(|(_, path)| Self::read(&path)).transpose()
     }
@@ -59,15 +57,15 @@ mod tests {
         };
         for (folder, seed, modified) in [(&old, 1, 1_000), (&new, 2, 2_000)] {
             std::fs::create_dir(folder).expect("folder");
-            std::fs::write(folder.join(RUN_SUMMARY), summary(seed)).expect("written");
-            let file = std::fs::File::options().append(true).open(folder.join(RUN_SUMMARY)).expect("opens");
+            std::fs::write(folder.join(DemoOutcome::FILE), summary(seed)).expect("written");
+            let file = std::fs::File::options().append(true).open(folder.join(DemoOutcome::FILE)).expect("opens");
             file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(modified)).expect("set");
         }
         let folders = [new.clone(), old, folder.path().join("none")];
         let run = RecordedRun::newest(&folders).expect("readable").expect("there is one");
         assert_eq!((run.seed, run.measures.stages["dms"].rows), (2, 5));
         assert_eq!(RecordedRun::newest(&folders[2..]).expect("none is no error"), None);
-        std::fs::write(new.join(RUN_SUMMARY), "{").expect("broken");
+        std::fs::write(new.join(DemoOutcome::FILE), "{").expect("broken");
         assert!(RecordedRun::newest(&folders).expect_err("told").to_string().contains("run.json"));
     }
 }

@@ -43,8 +43,9 @@ impl EventFile {
         Ok(Self { path: path.to_owned(), file, inode, begun: Vec::new(), skipped: 0 })
     }
 
-    /// The next whole lines, at most about [`BYTES_PER_TURN`] of them; none when nothing new is there.
-    fn read(&mut self) -> anyhow::Result<Vec<RecordedEvent>> {
+    /// The next whole lines, at most about [`BYTES_PER_TURN`] of them, and whether the end was reached: a piece without a
+    /// readable line is not the end.
+    fn read(&mut self) -> anyhow::Result<(Vec<RecordedEvent>, bool)> {
         let failed = || format!("failed to read the event log `{}`", self.path.display());
         let mut bytes = Vec::new();
         let read = self.file.by_ref().take(BYTES_PER_TURN).read_to_end(&mut bytes).with_context(failed)?;
@@ -68,7 +69,7 @@ impl EventFile {
                 self.begun.clear();
             }
         }
-        Ok(events)
+        Ok((events, read == 0))
     }
 
     /// Whether another file lies under the name now.
@@ -103,14 +104,14 @@ impl Following {
 impl Feed for Following {
     fn fill(&mut self, state: &mut State) -> anyhow::Result<bool> {
         let Some(file) = self.files.front_mut() else { return Ok(false) };
-        let events = file.read()?;
+        let (events, is_over) = file.read()?;
         let changed = !events.is_empty();
         for event in events {
             self.last = self.last.max(event.at);
             state.take(event);
         }
         file.tell_skipped(state);
-        if !changed && self.files.len() > 1 {
+        if is_over && self.files.len() > 1 {
             self.files.pop_front();
             return Ok(true);
         }
@@ -139,17 +140,18 @@ impl Replay {
         Self { files: files.into(), ahead: VecDeque::new(), clock, speed, began: None }
     }
 
-    fn read_ahead(&mut self) -> anyhow::Result<()> {
+    fn read_ahead(&mut self, state: &mut State) -> anyhow::Result<()> {
         while self.ahead.len() < EVENTS_AHEAD_MAX {
             let Some(file) = self.files.front_mut() else { return Ok(()) };
-            let events = file.read()?;
-            if events.is_empty() {
+            let (events, is_over) = file.read()?;
+            file.tell_skipped(state);
+            self.ahead.extend(events);
+            if is_over {
                 if self.files.len() == 1 {
                     return Ok(());
                 }
                 self.files.pop_front();
             }
-            self.ahead.extend(events);
         }
         Ok(())
     }
@@ -157,14 +159,13 @@ impl Replay {
 
 impl Feed for Replay {
     fn fill(&mut self, state: &mut State) -> anyhow::Result<bool> {
-        self.read_ahead()?;
-        if let Some(file) = self.files.front_mut() {
-            file.tell_skipped(state);
-        }
+        self.read_ahead(state)?;
         let Some(first) = self.ahead.front().map(|event| event.at) else { return Ok(false) };
         let elapsed = self.clock.monotonic();
         let (start, shown_at) = *self.began.get_or_insert((first, elapsed));
-        let now = start.plus((elapsed - shown_at).mul_f64(self.speed));
+        // A speed so large that the product is no duration shows everything at once.
+        let passed = (elapsed - shown_at).as_secs_f64() * self.speed;
+        let now = start.plus(Duration::try_from_secs_f64(passed).unwrap_or(Duration::MAX));
         let mut changed = false;
         while let Some(event) = self.ahead.pop_front_if(|event| event.at <= now) {
             state.take(event);

@@ -12,7 +12,7 @@ use lakebed_harness::HarnessError;
 use lakebed_harness::open::OpenLake;
 use lakebed_harness::run_dir::RunDir;
 
-use super::state::State;
+use super::state::{State, Subject};
 
 type Answer = Result<Box<ControlRecord>, String>;
 
@@ -37,6 +37,11 @@ impl Retries {
     pub(crate) fn start(&mut self, pk: String, state: &mut State) {
         if self.is_busy {
             state.notice = Some("another record is being retried; wait for its answer".to_owned());
+            return;
+        }
+        // A finished run holds its own state directory until the screen closes, and containers have no address to ask.
+        if state.subject == Subject::OwnRun && (state.head.endpoint.is_none() || !state.is_running()) {
+            state.notice = Some("this run's stores take no retry from here; see `lakebed control retry`".to_owned());
             return;
         }
         let running = state.is_running() && !state.silent;

@@ -1,7 +1,7 @@
 //! Help, usage errors and bad input: what a user meets before anything runs.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 /// The binary with a clean environment, in a folder of its own.
 pub(crate) fn lakebed(folder: &Path, arguments: &[&str]) -> Command {
@@ -20,6 +20,22 @@ pub(crate) fn lakebed(folder: &Path, arguments: &[&str]) -> Command {
         .env("LAKEBED_LOG", "warn")
         .env("HOME", folder);
     command
+}
+
+/// What Ctrl-C does.
+pub(crate) fn interrupt(child: &Child) {
+    signal(child.id(), "-INT");
+}
+
+pub(crate) fn signal(process: u32, signal: &str) {
+    let sent = Command::new("kill").args([signal, &process.to_string()]).status().expect("kill");
+    assert!(sent.success(), "{signal} to {process}");
+}
+
+/// Name and value of a line that `up` prints to be run in a shell.
+pub(crate) fn exported(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
+    Some((name.to_owned(), value.trim_matches('\'').to_owned()))
 }
 
 fn run(folder: &Path, arguments: &[&str]) -> Output {

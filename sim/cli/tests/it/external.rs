@@ -4,15 +4,13 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use lakebed_contract::{Clock, EventSink, Lake, Seed};
-use lakebed_harness::backend::{Backend, BackendChoice};
-use lakebed_harness::demo::DemoOptions;
-use lakebed_harness::lake_folder;
+use lakebed_contract::{Clock, EventSink, Lake};
+use lakebed_harness::backend::Backend;
 use lakebed_harness::run::RunPlace;
 use lakebed_harness::run_dir::RunDir;
 use serde_json::Value;
 
-use crate::command_line::lakebed;
+use crate::command_line::{exported, interrupt, lakebed};
 
 const TINY: &str = "0.0005";
 
@@ -27,19 +25,7 @@ struct Elsewhere {
 
 impl Elsewhere {
     async fn start(folder: &Path) -> Self {
-        let options = DemoOptions {
-            scale: 0.0,
-            seed: Seed(1),
-            lake_files: lake_folder::files(None).expect("the beer lake"),
-            backend: BackendChoice::Embedded,
-            mask: None,
-            postgres_bin: None,
-            search_path: std::env::var_os("PATH"),
-            worker_program: env!("CARGO_BIN_EXE_lakebed").into(),
-            kept: false,
-            workload: Default::default(),
-            faults: Default::default(),
-        };
+        let options = crate::proof::options();
         let run_dir = RunDir::throw_away().expect("folder");
         let (place, lake) = (RunPlace::throw_away(&run_dir), Lake::beer());
         let backend = Backend::start(&options, &lake, place, &Clock::wall(), &EventSink::default()).await;
@@ -50,11 +36,7 @@ impl Elsewhere {
             .spawn()
             .expect("starts");
         let lines = BufReader::new(stores.stdout.take().expect("piped")).lines().map_while(Result::ok);
-        let exported = |line: String| {
-            let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
-            Some((name.to_owned(), value.trim_matches('\'').to_owned()))
-        };
-        let mut variables: Vec<_> = lines.take(6).filter_map(exported).collect();
+        let mut variables: Vec<_> = lines.take(6).filter_map(|line| exported(&line)).collect();
         let postgres = backend.postgres();
         let host = postgres.host.replace('/', "%2F");
         let url = format!("postgres://{}@{host}:{}/{}", postgres.user, postgres.port, postgres.database);
@@ -89,11 +71,6 @@ impl Elsewhere {
     }
 }
 
-fn interrupt(child: &Child) {
-    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
-    assert!(status.success());
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_main_job_runs_on_another_lakebed_and_refuses_what_is_full() {
     let folder = tempfile::tempdir().expect("temp dir");
@@ -120,7 +97,8 @@ async fn the_main_job_runs_on_another_lakebed_and_refuses_what_is_full() {
     let rows: Value = serde_json::from_slice(&queried.stdout).expect("JSON");
     assert_eq!(rows[0]["n"].as_str().expect("text"), summary["rows"]["source"]["review"].to_string());
 
-    let again = elsewhere.lakebed(folder.path(), &demo).output().expect("starts");
+    let again = [&demo[..], &["--keep", "second"]].concat();
+    let again = elsewhere.lakebed(folder.path(), &again).output().expect("starts");
     let stderr = String::from_utf8_lossy(&again.stderr);
     assert_eq!(again.status.code(), Some(1), "{stderr}");
     for found in
@@ -128,6 +106,8 @@ async fn the_main_job_runs_on_another_lakebed_and_refuses_what_is_full() {
     {
         assert!(stderr.contains(found), "{found} is not named: {stderr}");
     }
+    let marked = folder.path().join("second/external-claim").exists();
+    assert!(!marked, "a refused start must not bind its folder to these stores");
     elsewhere.stop().await;
 }
 

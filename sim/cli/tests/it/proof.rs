@@ -15,7 +15,7 @@ use crate::oracle;
 
 const TINY: f64 = 0.000_5;
 
-fn options() -> DemoOptions {
+pub(crate) fn options() -> DemoOptions {
     DemoOptions {
         scale: TINY,
         seed: Seed(11),

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::command_line::lakebed;
+use crate::command_line::{interrupt, lakebed};
 
 /// About 800 reviews: every stage has work, and the whole run takes seconds.
 const TINY: &str = "0.0005";
@@ -104,8 +104,7 @@ fn ctrl_c_in_the_middle_leaves_no_process_and_no_file() {
     let reached = lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("source") && line.contains("load"));
     assert!(reached, "the run ended before it could be interrupted");
     assert!(!processes_mentioning(&temporary.to_string_lossy()).is_empty(), "Postgres should be running");
-    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
-    assert!(killed.success());
+    interrupt(&child);
     let rest: Vec<String> = lines.map_while(Result::ok).collect();
     let status = child.wait().expect("ends");
     assert_eq!(status.code(), Some(130), "{rest:?}");

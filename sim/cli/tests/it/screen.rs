@@ -10,17 +10,21 @@ fn recorded() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fixtures/watched-run.jsonl")
 }
 
+/// The binary of the other tests, in a terminal.
 fn lakebed(folder: &Path, arguments: &[&str]) -> CommandBuilder {
-    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_lakebed"));
-    command.args(arguments);
+    let plain = crate::command_line::lakebed(folder, arguments);
+    let mut command = CommandBuilder::new(plain.get_program());
+    command.args(plain.get_args());
     command.cwd(folder);
-    command.env("HOME", folder);
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        }
+    }
     command.env("TERM", "xterm-256color");
     command.env("LC_ALL", "C.UTF-8");
-    command.env("LAKEBED_LOG", "warn");
-    for name in ["LAKEBED_STATE_DIR", "LAKEBED_MASK_KEY", "NO_COLOR"] {
-        command.env_remove(name);
-    }
+    command.env_remove("NO_COLOR");
     command
 }
 
@@ -85,4 +89,17 @@ fn without_a_terminal_there_is_no_screen_but_a_hint() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.contains("not both a terminal") && stderr.contains("hint:"), "{stderr}");
+}
+
+#[test]
+fn sigterm_gives_the_terminal_back_while_watching_and_behind_a_finished_run() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let log = recorded();
+    for arguments in [&["watch", &log.to_string_lossy()][..], &["demo", "--scale", "0.0005", "--tui"]] {
+        let pty = Pty::start(lakebed(folder.path(), arguments));
+        pty.wait_for(&["verdict pass"]);
+        crate::command_line::signal(pty.process(), "-TERM");
+        let (_code, left) = pty.wait();
+        left.assert_restored();
+    }
 }

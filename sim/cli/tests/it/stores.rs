@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use crate::command_line::lakebed;
+use crate::command_line::{exported, interrupt, lakebed};
 use crate::oracle;
 
 #[test]
@@ -16,18 +16,11 @@ fn boto3_and_pyiceberg_work_with_what_up_prints() {
         .spawn()
         .expect("starts");
     let lines = BufReader::new(up.stdout.take().expect("piped")).lines().map_while(Result::ok);
-    let exports: Vec<(String, String)> = lines
-        .take(6)
-        .filter_map(|line| {
-            let (name, value) = line.strip_prefix("export ")?.split_once('=')?;
-            Some((name.to_owned(), value.trim_matches('\'').to_owned()))
-        })
-        .collect();
+    let exports: Vec<(String, String)> = lines.take(6).filter_map(|line| exported(&line)).collect();
     assert_eq!(exports.len(), 6, "{exports:?}");
     let endpoint = &exports.iter().find(|(name, _)| name == "AWS_ENDPOINT_URL").expect("the endpoint").1;
     let output = oracle::run(&python, "stores.py", &[endpoint]);
-    let interrupted = std::process::Command::new("kill").args(["-INT", &up.id().to_string()]).status().expect("kill");
-    assert!(interrupted.success());
+    interrupt(&up);
     let stopped = up.wait_with_output().expect("ends");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(stopped.status.success(), "Ctrl-C is how `up` ends: {}", String::from_utf8_lossy(&stopped.stderr));

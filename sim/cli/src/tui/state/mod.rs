@@ -161,7 +161,7 @@ impl State {
             RunEvent::ExecutionFinished { machine, name, status, error } => {
                 self.executions.finished(at, machine, name, status, error);
             }
-            RunEvent::Judged { invariant, outcome, detail } => self.lights.take(&invariant, outcome, detail),
+            RunEvent::Judged { invariant, outcome, .. } => self.lights.take(&invariant, outcome),
             RunEvent::RunFinished { verdict } => {
                 (self.head.verdict, self.head.finished_at) = (Some(verdict), Some(at));
                 self.stages.all_finished();

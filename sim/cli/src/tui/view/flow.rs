@@ -92,7 +92,7 @@ fn light_lines(state: &State, theme: &Theme) -> Vec<Line<'static>> {
         .lights
         .all()
         .map(|(number, light)| {
-            let (sign, word, style) = theme.light(light.map(|light| light.outcome));
+            let (sign, word, style) = theme.light(light);
             Span::styled(fitted(&format!("I{number} {sign} {word}"), LIGHT, Side::Left, theme), style)
         })
         .collect();
