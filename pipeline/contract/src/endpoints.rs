@@ -3,10 +3,13 @@
 //! The same bundle describes the embedded stores, containers and AWS; no stage asks which of them it talks to.
 //! Builds SDK configuration but opens no connection.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::secret::Secret;
 
@@ -14,6 +17,13 @@ use crate::secret::Secret;
 pub fn aws_endpoint_url(service: &str, region: &str) -> String {
     let suffix = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
     format!("https://{service}.{region}.{suffix}")
+}
+
+/// The bearer token that stands for an access key where a client cannot sign, as most clients of an Iceberg REST catalog
+/// cannot. Whoever has it may do what the key may do there, and nothing else: the secret does not follow from it.
+pub fn bearer_token(access_key_id: &str, secret_access_key: &str) -> String {
+    let text = format!("lakebed bearer token 1\n{access_key_id}\n{secret_access_key}");
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text))
 }
 
 /// Endpoint URLs and credentials. Serialised only to hand it to a worker process over a pipe (see [`EndpointsWire`]).
@@ -39,12 +49,25 @@ pub struct Endpoints {
     pub secret_access_key: Secret<String>,
     /// Session token of temporary credentials.
     pub session_token: Option<Secret<String>>,
+    /// Bearer token of the catalog, where it wants one.
+    pub catalog_token: Option<Secret<String>>,
 }
 
 impl Endpoints {
     /// Everything on one port of this machine, with the credentials the embedded stores expect.
     pub fn embedded(port: u16) -> Self {
-        let url = format!("http://127.0.0.1:{port}");
+        Self::embedded_at(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
+    }
+
+    /// The same, where they listen on `address`. A listener on every address is reached over the loopback interface.
+    pub fn embedded_at(mut address: SocketAddr) -> Self {
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            });
+        }
+        let url = format!("http://{address}");
         Self {
             region: "us-east-1".to_owned(),
             s3_url: url.clone(),
@@ -56,6 +79,19 @@ impl Endpoints {
             access_key_id: "lakebed".to_owned(),
             secret_access_key: Secret::new("lakebed-secret".to_owned()),
             session_token: None,
+            catalog_token: None,
+        }
+    }
+
+    /// The same endpoints with another access key; the catalog gets the [`bearer_token`] of that key.
+    pub fn signing_with(self, access_key_id: &str, secret_access_key: &Secret<String>) -> Self {
+        let token = bearer_token(access_key_id, secret_access_key.expose());
+        Self {
+            access_key_id: access_key_id.to_owned(),
+            secret_access_key: secret_access_key.clone(),
+            session_token: None,
+            catalog_token: Some(Secret::new(token)),
+            ..self
         }
     }
 
@@ -85,6 +121,7 @@ impl Endpoints {
             access_key_id: self.access_key_id.clone(),
             secret_access_key: self.secret_access_key.expose().clone(),
             session_token: self.session_token.as_ref().map(|token| token.expose().clone()),
+            catalog_token: self.catalog_token.as_ref().map(|token| token.expose().clone()),
         }
     }
 }
@@ -103,6 +140,7 @@ pub struct EndpointsWire {
     access_key_id: String,
     secret_access_key: String,
     session_token: Option<String>,
+    catalog_token: Option<String>,
 }
 
 impl From<EndpointsWire> for Endpoints {
@@ -118,6 +156,7 @@ impl From<EndpointsWire> for Endpoints {
             access_key_id: wire.access_key_id,
             secret_access_key: Secret::new(wire.secret_access_key),
             session_token: wire.session_token.map(Secret::new),
+            catalog_token: wire.catalog_token.map(Secret::new),
         }
     }
 }
@@ -145,6 +184,7 @@ mod tests {
     fn debug_shows_neither_the_secret_key_nor_the_session_token() {
         let mut endpoints = Endpoints::embedded(4566);
         endpoints.session_token = Some(Secret::new("lakebed-token".to_owned()));
+        endpoints.catalog_token = Some(Secret::new("lakebed-token".to_owned()));
         let shown = format!("{endpoints:?}");
         assert!(!shown.contains("lakebed-secret") && !shown.contains("lakebed-token"), "{shown}");
     }
@@ -155,10 +195,31 @@ mod tests {
         endpoints.dynamodb_streams_url = "http://127.0.0.1:9".to_owned();
         endpoints.s3_path_style = false;
         endpoints.session_token = Some(Secret::new("token".to_owned()));
+        endpoints.catalog_token = Some(Secret::new("bearer".to_owned()));
         let text = serde_json::to_string(&endpoints.to_wire()).expect("strings");
         let received = Endpoints::from(serde_json::from_str::<EndpointsWire>(&text).expect("the same"));
         assert_eq!(format!("{received:?}"), format!("{endpoints:?}"));
         assert_eq!(received.session_token.expect("kept").expose(), "token");
+        assert_eq!(received.catalog_token.expect("kept").expose(), "bearer");
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_over_loopback() {
+        let url = |address: &str| Endpoints::embedded_at(address.parse().expect("an address")).s3_url;
+        assert_eq!(url("0.0.0.0:1"), "http://127.0.0.1:1");
+        assert_eq!(url("[::]:1"), "http://[::1]:1");
+        assert_eq!(url("[::1]:1"), "http://[::1]:1");
+        assert_eq!(url("192.0.2.7:1"), "http://192.0.2.7:1");
+    }
+
+    #[test]
+    fn a_key_brings_its_bearer_token() {
+        let secret = Secret::new("s".to_owned());
+        let endpoints = Endpoints::embedded(1).signing_with("k", &secret);
+        let token = endpoints.catalog_token.expect("made");
+        assert_eq!(*token.expose(), bearer_token("k", "s"));
+        assert_eq!(token.expose().len(), 64);
+        assert_ne!(bearer_token("k", "s"), bearer_token("k", "t"));
     }
 
     #[test]

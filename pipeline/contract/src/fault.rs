@@ -2,11 +2,14 @@
 //!
 //! A [`FaultPlan`] is asked at each [`FaultPoint`] whether to strike. Its answer follows from the seed and from how often the
 //! point was reached, never from time or threads, so the same run meets the same faults. The default plan never strikes and
-//! costs one comparison. Knows nothing of how a fault is carried out: that is the work of whoever owns the point.
+//! costs one comparison. Points are named by stage and operation; those of the path are listed here, those of the stores are
+//! the operations they serve, which only the stores know: they ask with [`FaultPlan::strike_at`], and there a fault may name
+//! [`ANY_OPERATION`]. Knows nothing of how a fault is carried out: that is the work of whoever owns the point.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -31,6 +34,10 @@ pub enum FaultKind {
     Garble,
     /// The process that reaches the point is killed, as by `kill -9`.
     Kill,
+    /// The operation takes place later; how much later is the fault's [`Delay`].
+    Delay,
+    /// The operation takes place, and whoever asked for it never hears so.
+    DropAnswer,
 }
 
 impl FaultKind {
@@ -44,6 +51,8 @@ impl FaultKind {
             Self::Truncate => "truncate",
             Self::Garble => "garble",
             Self::Kill => "kill",
+            Self::Delay => "delay",
+            Self::DropAnswer => "drop-answer",
         }
     }
 }
@@ -110,7 +119,11 @@ pub const ANY_EVENT: FaultPoint = FaultPoint {
     about: "one event of the run, whatever it tells",
 };
 
-/// Every point there is.
+/// In place of an operation's name: a fault at any operation of its stage. Only stages that are asked with
+/// [`FaultPlan::strike_at`] know it.
+pub const ANY_OPERATION: &str = "*";
+
+/// Every point of the path. Those of the stores are not among them.
 pub const POINTS: [FaultPoint; 6] =
     [FIREHOSE_PUT_OBJECT, NOTIFICATION_DELIVER, ECS_WRITE_PARQUET, SILVER_COMMIT, GOLD_COMMIT, ANY_EVENT];
 
@@ -124,23 +137,56 @@ pub enum When {
     Probability(f64),
 }
 
+/// How long a [`FaultKind::Delay`] lasts: the seed chooses from this span, ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delay {
+    /// Shortest, in milliseconds.
+    pub ms_min: u64,
+    /// Longest, in milliseconds.
+    pub ms_max: u64,
+}
+
+/// Longest delay, in milliseconds: longer ones are refused where plans are read.
+pub const DELAY_MS_MAX: u64 = 60_000;
+
+impl Default for Delay {
+    /// 100 ms: felt by every client and longer than no client waits.
+    fn default() -> Self {
+        Self { ms_min: 100, ms_max: 100 }
+    }
+}
+
 /// One fault of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fault {
     /// Stage of the point.
     pub stage: String,
-    /// Operation of the point.
+    /// Operation of the point, or [`ANY_OPERATION`].
     pub operation: String,
     /// What goes wrong.
     pub kind: FaultKind,
     /// When.
     pub when: When,
+    /// How long, for a [`FaultKind::Delay`].
+    #[serde(default)]
+    pub delay: Delay,
 }
 
 impl Fault {
-    fn is_at(&self, point: &FaultPoint) -> bool {
-        self.stage == point.stage && self.operation == point.operation
+    fn is_at(&self, stage: &str, operation: &str) -> bool {
+        self.stage == stage && (self.operation == operation || self.operation == ANY_OPERATION)
     }
+}
+
+/// A fault that strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// What goes wrong.
+    pub kind: FaultKind,
+    /// How long a [`FaultKind::Delay`] lasts.
+    pub delay: Duration,
+    /// A number of the seed, for whoever has more than one way to carry the fault out.
+    pub draw: u64,
 }
 
 /// How often a fault could have struck, and did.
@@ -185,15 +231,22 @@ impl FaultPlan {
 
     /// Asks at `point`: what goes wrong this time. Each fault of the plan counts for itself; the first that strikes wins.
     pub fn strike(&self, point: &FaultPoint) -> Option<FaultKind> {
+        self.strike_at(point.stage, point.operation, point.kinds).map(|strike| strike.kind)
+    }
+
+    /// As [`Self::strike`], at an operation that no [`FaultPoint`] of [`POINTS`] names. Faults of other kinds than `kinds`
+    /// are left alone and do not count it as an occurrence.
+    pub fn strike_at(&self, stage: &str, operation: &str, kinds: &[FaultKind]) -> Option<Strike> {
         let plan = self.0.as_ref()?;
         let mut counts = plan.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut struck = None;
-        for (at, fault) in plan.faults.iter().enumerate().filter(|(_, fault)| fault.is_at(point)) {
+        let here = |fault: &Fault| fault.is_at(stage, operation) && kinds.contains(&fault.kind);
+        for (at, fault) in plan.faults.iter().enumerate().filter(|(_, fault)| here(fault)) {
             let (offered, strikes) = counts.entry(at).or_default();
             *offered += 1;
             if struck.is_none() && plan.decide(at, &fault.when, *offered) {
                 *strikes += 1;
-                struck = Some(fault.kind);
+                struck = Some(plan.strike(at, fault, *offered));
             }
         }
         struck
@@ -221,6 +274,14 @@ impl Plan {
             }
         }
     }
+
+    /// How a fault strikes. Drawn apart from whether it does, so that neither changes the other.
+    fn strike(&self, at: usize, fault: &Fault, occurrence: u64) -> Strike {
+        let mut rng = self.seed.rng(&format!("{at}/{occurrence}/how"));
+        let Delay { ms_min, ms_max } = fault.delay;
+        let delay = Duration::from_millis(rng.random_range(ms_min..=ms_max.max(ms_min)));
+        Strike { kind: fault.kind, delay, draw: rng.random() }
+    }
 }
 
 #[cfg(test)]
@@ -229,7 +290,8 @@ mod tests {
 
     fn fault(kind: FaultKind, when: When) -> Fault {
         let point = FIREHOSE_PUT_OBJECT;
-        Fault { stage: point.stage.to_owned(), operation: point.operation.to_owned(), kind, when }
+        let (stage, operation) = (point.stage.to_owned(), point.operation.to_owned());
+        Fault { stage, operation, kind, when, delay: Delay::default() }
     }
 
     fn struck(seed: u64, when: &When, occurrences: usize) -> Vec<bool> {
@@ -268,6 +330,27 @@ mod tests {
         assert_eq!(plan.strike(&FIREHOSE_PUT_OBJECT), Some(FaultKind::Truncate));
         let strikes: Vec<_> = plan.strikes().iter().map(|s| (s.kind, s.offered, s.struck)).collect();
         assert_eq!(strikes, [(FaultKind::Error, 2, 1), (FaultKind::Truncate, 2, 1)]);
+    }
+
+    #[test]
+    fn any_operation_of_a_stage_is_hit_by_the_kinds_it_knows() {
+        let delay = Delay { ms_min: 10, ms_max: 20 };
+        let any = |kind| Fault {
+            stage: "s3".to_owned(),
+            operation: ANY_OPERATION.to_owned(),
+            kind,
+            when: When::Probability(1.0),
+            delay,
+        };
+        let plan = FaultPlan::new(Seed(1), vec![any(FaultKind::Duplicate), any(FaultKind::Delay)]);
+        let strike = plan.strike_at("s3", "PutObject", &[FaultKind::Delay]).expect("struck");
+        assert_eq!(strike.kind, FaultKind::Delay);
+        assert!((10..=20).contains(&strike.delay.as_millis()), "{strike:?}");
+        assert_eq!(plan.strike_at("kinesis", "PutRecords", &[FaultKind::Delay]), None);
+        let counted: Vec<_> = plan.strikes().iter().map(|s| (s.offered, s.struck)).collect();
+        assert_eq!(counted, [(0, 0), (1, 1)]);
+        let again = FaultPlan::new(Seed(1), vec![any(FaultKind::Duplicate), any(FaultKind::Delay)]);
+        assert_eq!(again.strike_at("s3", "GetObject", &[FaultKind::Delay]), Some(strike), "the same seed");
     }
 
     #[test]
