@@ -1,7 +1,7 @@
 //! GetObjectAttributes, and the parts an object was joined from.
 //!
 //! Parts are known of objects completed since they are recorded; of older ones only their number is, from the ETag. As in
-//! AWS, single parts are listed when each came with a checksum of its own and the object has none of the whole.
+//! AWS, single parts are listed when each came with a checksum of its own and the object has none of its bytes.
 
 use std::sync::Arc;
 
@@ -13,11 +13,12 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Response, S3Result, s3_error};
 
 use super::answering::with_bare_etag;
+use super::checksum::{Algorithm, Checksums};
+use super::composed::UploadChecksum;
 use super::index::{JoinedPart, ObjectRecord, PartRecord};
 use super::multipart::check_part_number;
 use super::parts::{counted, page_limit};
 use super::store::{S3Store, dto_timestamp};
-use super::writing::refuse_version;
 use super::{blocking, checksum};
 
 const KNOWN: [&str; 5] = [
@@ -29,12 +30,16 @@ const KNOWN: [&str; 5] = [
 ];
 
 /// What is kept of the parts an upload is completed with; `chosen` are the records of `listed`, in the same order.
-pub(super) fn joined_parts(listed: &[CompletedPart], chosen: &[PartRecord]) -> Vec<JoinedPart> {
+pub(super) fn joined_parts(
+    listed: &[CompletedPart],
+    chosen: &[PartRecord],
+    checksum: UploadChecksum,
+) -> Vec<JoinedPart> {
     let numbers = listed.iter().filter_map(|part| part.part_number);
     let joined = numbers.zip(chosen).map(|(number, part)| JoinedPart {
         number,
         size: part.size,
-        checksums: part.checksums.clone(),
+        checksums: checksum.shown_of_part(&part.checksums, None),
     });
     joined.collect()
 }
@@ -77,22 +82,22 @@ pub(super) async fn get(
     store: &Arc<S3Store>,
     input: GetObjectAttributesInput,
 ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
-    refuse_version(input.version_id.as_deref())?;
     let limit = page_limit(input.max_parts, "max-parts")?;
     counted(input.part_number_marker, "part-number-marker")?;
     let marker = input.part_number_marker.unwrap_or(0);
     let wanted = wanted(&input.object_attributes)?;
     let is_wanted = |attribute: &str| wanted.iter().any(|wanted| wanted == attribute);
     let store = Arc::clone(store);
-    let record = blocking(move || store.object(&input.bucket, &input.key)).await?;
+    let record = blocking(move || store.object_version(&input.bucket, &input.key, input.version_id.as_deref())).await?;
 
     let mut output = GetObjectAttributesOutput {
         last_modified: Some(dto_timestamp(record.last_modified)),
+        version_id: record.shown_version(),
         ..GetObjectAttributesOutput::default()
     };
     if is_wanted(ObjectAttributes::CHECKSUM) && !record.checksums.is_empty() {
-        let mut checksums = checksum::to_dto(&record.checksums);
-        checksums.checksum_type = Some(ChecksumType::from_static(ChecksumType::FULL_OBJECT));
+        let mut checksums = checksum::to_dto(&without_count(&record.checksums));
+        checksums.checksum_type = checksum::type_of(&record.checksums);
         output.checksum = Some(checksums);
     }
     if is_wanted(ObjectAttributes::OBJECT_PARTS) {
@@ -109,6 +114,14 @@ pub(super) async fn get(
     }
     // This one operation names ETags without quotes.
     Ok(with_bare_etag(output))
+}
+
+/// This operation leaves the number of parts out, which elsewhere follows a composite checksum.
+fn without_count(checksums: &Checksums) -> Checksums {
+    let bare = |(algorithm, value): (&Algorithm, &String)| {
+        (*algorithm, value.split('-').next().unwrap_or_default().to_owned())
+    };
+    checksums.iter().map(bare).collect()
 }
 
 /// The attributes a request names, one or several in a header line.
@@ -130,7 +143,9 @@ fn wanted(headers: &[ObjectAttributes]) -> S3Result<Vec<String>> {
 fn listed_parts(record: &ObjectRecord, marker: i32, limit: usize) -> Option<GetObjectAttributesParts> {
     let total_parts_count = Some(parts_count(record)?);
     let each_has_checksums = record.parts.iter().all(|part| !part.checksums.is_empty());
-    if record.parts.is_empty() || !each_has_checksums || !record.checksums.is_empty() {
+    let is_of_bytes =
+        checksum::type_of(&record.checksums).is_some_and(|kind| kind.as_str() == ChecksumType::FULL_OBJECT);
+    if record.parts.is_empty() || !each_has_checksums || is_of_bytes {
         return Some(GetObjectAttributesParts { total_parts_count, ..GetObjectAttributesParts::default() });
     }
     let mut behind = record.parts.iter().filter(|part| part.number > marker);
@@ -164,7 +179,6 @@ mod tests {
     use lakebed_contract::Timestamp;
 
     use super::*;
-    use crate::s3::checksum::Checksums;
 
     fn record(etag: &str, parts: &[(i32, u64)]) -> ObjectRecord {
         let joined = |part: &(i32, u64)| JoinedPart { number: part.0, size: part.1, checksums: Checksums::new() };
@@ -177,6 +191,8 @@ mod tests {
             checksums: Checksums::new(),
             headers: Default::default(),
             parts: parts.iter().map(joined).collect(),
+            version_id: None,
+            is_marker: false,
         }
     }
 

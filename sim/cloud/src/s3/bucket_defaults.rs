@@ -1,29 +1,21 @@
 //! What a bucket says about settings that nobody can change here: the reads that the AWS CLI and Terraform make.
 //!
-//! The answers are those of a bucket that AWS has just made, and they hold: no policy, CORS rule, website, replication,
-//! lifecycle or lock can be set; all objects belong to the owner of the bucket; nothing is public, because grants to
-//! others are refused. The one exception is encryption: AES256 is what AWS always says, here the disk decides. Every
-//! answer needs the bucket to be there.
+//! The answers are those of a bucket that AWS has just made, and they hold: no policy, CORS rule, website, replication
+//! or lock can be set; all objects belong to the owner of the bucket; nothing is public, because grants to others are
+//! refused. Every answer needs the bucket to be there.
 
 use std::sync::Arc;
 
 use s3s::dto::{
-    GetBucketAclOutput, GetBucketEncryptionOutput, GetBucketOwnershipControlsOutput, GetBucketRequestPaymentOutput,
-    GetObjectAclInput, GetObjectAclOutput, GetPublicAccessBlockOutput, Grant, Grantee, ObjectOwnership, Owner,
-    OwnershipControls, OwnershipControlsRule, Payer, Permission, PublicAccessBlockConfiguration, ServerSideEncryption,
-    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Type,
+    GetBucketAclOutput, GetBucketOwnershipControlsOutput, GetBucketRequestPaymentOutput, GetObjectAclInput,
+    GetObjectAclOutput, GetPublicAccessBlockOutput, Grant, Grantee, ObjectOwnership, Owner, OwnershipControls,
+    OwnershipControlsRule, Payer, Permission, PublicAccessBlockConfiguration, Type,
 };
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::blocking;
-use super::operations::owner;
+use super::names::owner;
 use super::store::S3Store;
-use super::writing::refuse_version;
-
-/// How AWS encrypts what is written without a wish of its own; it says so in each answer about an object.
-pub(super) fn encryption() -> ServerSideEncryption {
-    ServerSideEncryption::from_static(ServerSideEncryption::AES256)
-}
 
 /// `output`, if the bucket is there.
 pub(super) async fn of<T>(store: &Arc<S3Store>, bucket: String, output: T) -> S3Result<T> {
@@ -52,9 +44,8 @@ pub(super) fn bucket_acl() -> GetBucketAclOutput {
 
 /// GetObjectAcl.
 pub(super) async fn object_acl(store: &Arc<S3Store>, input: GetObjectAclInput) -> S3Result<GetObjectAclOutput> {
-    refuse_version(input.version_id.as_deref())?;
     let store = Arc::clone(store);
-    blocking(move || store.object(&input.bucket, &input.key).map(drop)).await?;
+    blocking(move || store.object_version(&input.bucket, &input.key, input.version_id.as_deref()).map(drop)).await?;
     Ok(GetObjectAclOutput { grants: Some(grants()), owner: Some(owner()), request_charged: None })
 }
 
@@ -79,15 +70,4 @@ pub(super) fn public_access_block() -> GetPublicAccessBlockOutput {
 /// GetBucketRequestPayment.
 pub(super) fn request_payment() -> GetBucketRequestPaymentOutput {
     GetBucketRequestPaymentOutput { payer: Some(Payer::from_static(Payer::BUCKET_OWNER)) }
-}
-
-/// GetBucketEncryption.
-pub(super) fn bucket_encryption() -> GetBucketEncryptionOutput {
-    let default = ServerSideEncryptionByDefault { kms_master_key_id: None, sse_algorithm: encryption() };
-    let rules = vec![ServerSideEncryptionRule {
-        apply_server_side_encryption_by_default: Some(default),
-        bucket_key_enabled: Some(false),
-    }];
-    let configuration = ServerSideEncryptionConfiguration { rules };
-    GetBucketEncryptionOutput { server_side_encryption_configuration: Some(configuration) }
 }

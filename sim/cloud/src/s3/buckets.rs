@@ -1,8 +1,9 @@
-//! Making and listing buckets, and whose they are.
+//! Making, listing and removing buckets, and whose they are.
 //!
 //! All buckets belong to one account, [`ACCOUNT`], in the region they were made in. The endpoint is that of us-east-1,
 //! where AWS lets a bucket of any region be made. Directory buckets, and tags that come with a new bucket, are refused.
 
+use std::fs;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -13,14 +14,12 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3Result, s3_error};
 
-use super::operations::owner;
-use super::store::{S3Store, dto_timestamp};
+use super::names::owner;
+use super::store::{S3Store, dto_timestamp, found_bucket};
+use super::versioning::Versioning;
 use super::{blocking, internal};
+pub(super) use crate::place::{ACCOUNT, REGION};
 
-/// The account that owns everything.
-const ACCOUNT: &str = "000000000000";
-/// The region of the endpoint.
-pub(super) const REGION: &str = "us-east-1";
 /// Most buckets of a page of ListBuckets.
 const PAGE_BUCKETS_MAX: usize = 10_000;
 const EXPECTED_OWNERS: [&str; 2] = ["x-amz-expected-bucket-owner", "x-amz-source-expected-bucket-owner"];
@@ -144,6 +143,39 @@ pub(super) async fn list(store: &Arc<S3Store>, input: ListBucketsInput) -> S3Res
         owner: Some(owner()),
         prefix: input.prefix,
     })
+}
+
+impl S3Store {
+    /// Removes an empty bucket.
+    pub(super) fn delete_bucket(&self, name: &str) -> S3Result<()> {
+        let mut index = self.index();
+        found_bucket(&index, name)?;
+        if !index.scan(name, &[], None, 1).map_err(internal("scan a bucket"))?.is_empty() {
+            // Versions, if there are any, are in the way as well.
+            return Err(if Versioning::of(&index, name)? == Versioning::Off {
+                s3_error!(BucketNotEmpty, "The bucket you tried to delete is not empty")
+            } else {
+                versions_in_the_way()
+            });
+        }
+        if index.has_versions(name).map_err(internal("scan a bucket"))? {
+            return Err(versions_in_the_way());
+        }
+        let parts = index.delete_bucket(name).map_err(internal("delete a bucket"))?;
+        self.lifecycles.set(name, None);
+        // Under the lock: a bucket of the same name, made at once, would lose its first objects.
+        fs::remove_dir_all(self.bucket_dir(name)).map_err(internal("remove a bucket directory"))?;
+        drop(index);
+        self.remove_parts(&parts);
+        Ok(())
+    }
+}
+
+fn versions_in_the_way() -> S3Error {
+    s3_error!(
+        BucketNotEmpty,
+        "The bucket you tried to delete is not empty. You must delete all versions in the bucket."
+    )
 }
 
 fn name_of(token: &str) -> S3Result<String> {

@@ -1,13 +1,14 @@
 //! The checksums a client may send with a body, and their header names.
 //!
-//! Knows the algorithms `s3s` can compute. A checksum that was sent is verified and kept; none is invented.
+//! Knows the algorithms `s3s` can compute. A checksum that was sent is verified and kept; where none was sent, the default
+//! of AWS is computed and kept. How the checksum of joined parts follows from theirs: [`super::composed`].
 
 use std::collections::BTreeMap;
 
 use http::HeaderMap;
 use s3s::checksum::ChecksumHasher;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Sha1, Sha256};
-use s3s::dto::Checksum;
+use s3s::dto::{Checksum, ChecksumAlgorithm, ChecksumAlgorithmList, ChecksumType};
 use serde::{Deserialize, Serialize};
 
 /// A checksum algorithm of S3.
@@ -25,6 +26,14 @@ pub(super) type Checksums = BTreeMap<Algorithm, String>;
 
 impl Algorithm {
     pub(super) const ALL: [Self; 5] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
+
+    /// What AWS computes for an object that came without a checksum.
+    pub(super) const DEFAULT: Self = Self::Crc64Nvme;
+
+    /// The algorithm AWS calls so.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
+    }
 
     /// Name of the header and of the trailer.
     pub(super) fn header(self) -> &'static str {
@@ -57,6 +66,25 @@ impl Algorithm {
             Self::Sha256 => 32,
         }
     }
+}
+
+impl From<Algorithm> for ChecksumAlgorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        Self::from_static(algorithm.name())
+    }
+}
+
+/// How the checksum of an object was made; `None` when it has none.
+pub(super) fn type_of(checksums: &Checksums) -> Option<ChecksumType> {
+    let value = checksums.values().next()?;
+    // A checksum of checksums ends with the number of its parts.
+    let name = if value.contains('-') { ChecksumType::COMPOSITE } else { ChecksumType::FULL_OBJECT };
+    Some(ChecksumType::from_static(name))
+}
+
+/// The algorithms of an object's checksums, as listings name them.
+pub(super) fn algorithms_of(checksums: &Checksums) -> Option<ChecksumAlgorithmList> {
+    (!checksums.is_empty()).then(|| checksums.keys().copied().map(ChecksumAlgorithm::from).collect())
 }
 
 /// What the headers of a request announce: a value, or `None` when it follows in a trailer.

@@ -8,7 +8,8 @@
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use percent_encoding::percent_decode_str;
-use sha2::{Digest, Sha384};
+
+use super::request_id;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const HOST_ID: HeaderName = HeaderName::from_static("x-amz-id-2");
@@ -23,6 +24,10 @@ const CONDITIONS: [(&str, &str); 8] = [
     ("x-amz-copy-source-if-unmodified-since", "x-amz-copy-source-If-Unmodified-Since"),
     ("x-amz-copy-source-if-modified-since", "x-amz-copy-source-If-Modified-Since"),
 ];
+
+/// Elements of an error that whoever made the answer knows; in the extensions of the answer.
+#[derive(Clone)]
+pub(super) struct Extras(pub(super) Vec<(&'static str, String)>);
 
 /// What an error says about the request it answers.
 pub(super) struct Asked {
@@ -106,16 +111,18 @@ pub(super) fn finish(
     asked: &Asked,
     request_id: &HeaderValue,
 ) -> Response<s3s::Body> {
-    let host_id = data_encoding::BASE64.encode(&Sha384::digest(request_id.as_bytes()));
+    let host_id = request_id::host_id(request_id.to_str().unwrap_or_default());
     let status = response.status();
     if status == StatusCode::NOT_MODIFIED {
         response.headers_mut().remove(CONTENT_TYPE);
         response.headers_mut().remove(CONTENT_LENGTH);
         *response.body_mut() = s3s::Body::empty();
     } else if status.is_client_error() || status.is_server_error() {
+        let extras = response.extensions_mut().remove::<Extras>().map_or_else(Vec::new, |Extras(extras)| extras);
         let said = response.body().bytes().unwrap_or_default();
         let said = String::from_utf8_lossy(&said);
-        let document = document(&said, status, asked, request_id.to_str().unwrap_or_default(), &host_id);
+        let ids = [request_id.to_str().unwrap_or_default(), &host_id];
+        let document = document(&said, status, asked, extras, ids);
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/xml"));
         response.headers_mut().remove(CONTENT_LENGTH);
         let is_bodiless = asked.method == Method::HEAD;
@@ -127,7 +134,13 @@ pub(super) fn finish(
     response
 }
 
-fn document(said: &str, status: StatusCode, asked: &Asked, request_id: &str, host_id: &str) -> String {
+fn document(
+    said: &str,
+    status: StatusCode,
+    asked: &Asked,
+    extras: Vec<(&'static str, String)>,
+    [request_id, host_id]: [&str; 2],
+) -> String {
     let code = element(said, "Code").unwrap_or("InternalError");
     let mut xml = String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>");
     // What was said is XML already.
@@ -140,9 +153,10 @@ fn document(said: &str, status: StatusCode, asked: &Asked, request_id: &str, hos
         }
     }
     // AWS writes characters that XML cannot carry as they are; a client could not read the rest then.
-    let is_unwritable = |character: char| character.is_control() || matches!(character, '\u{FFFE}' | '\u{FFFF}');
+    let is_unwritable =
+        |character: char| (character.is_control() && character != '\n') || matches!(character, '\u{FFFE}' | '\u{FFFF}');
     let is_writable = |text: &String| !text.chars().any(is_unwritable);
-    for (name, text) in asked.details(code).into_iter().filter(|(_, text)| is_writable(text)) {
+    for (name, text) in asked.details(code).into_iter().chain(extras).filter(|(_, text)| is_writable(text)) {
         push(&mut xml, name, &escaped(&text));
     }
     push(&mut xml, "Resource", &escaped(asked.uri.path()));

@@ -2,7 +2,8 @@
 //!
 //! Usually the key itself, so that other programs can read a kept lake. Keys that are no sound relative path (an empty,
 //! `.` or `..` segment, a segment too long for a file system, a control character) lie at `%/<SHA-256 of the key>`
-//! instead, and so does a key that is a file where an earlier key needs a directory, or the reverse (`a` and `a/b`).
+//! instead, and so does a key that is a file where an earlier key needs a directory, or the reverse (`a` and `a/b`), and one
+//! whose name is taken because the file system takes two keys for one (`a` and `A`).
 //! The index knows which name was chosen. No name leaves the bucket's directory.
 
 use std::path::Path;
@@ -10,7 +11,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 /// Directory of escaped names; a key whose first segment it is, is escaped as well.
-const ESCAPED: &str = "%";
+pub(super) const ESCAPED: &str = "%";
 /// Longest segment taken as it is; common file systems allow 255 bytes.
 const SEGMENT_BYTES_MAX: usize = 240;
 
@@ -33,13 +34,17 @@ fn is_sound(key: &str) -> bool {
     key.split('/').all(is_sound_segment) && key.split('/').next() != Some(ESCAPED)
 }
 
-/// Whether a directory stands where the file should be, or a file where a directory should be.
+/// Whether anything stands where the file should be, or a file where a directory should be.
 fn clashes(bucket_dir: &Path, key: &str) -> bool {
-    if bucket_dir.join(key).is_dir() {
+    if bucket_dir.join(key).exists() {
+        // The directory of longer keys. Or a file, though the key is new: of a key that the file system does not tell from
+        // this one, such as one in the other case.
         return true;
     }
-    let folders = key.match_indices('/').map(|(at, _)| &key[..at]);
-    folders.map(|folder| bucket_dir.join(folder)).any(|folder| folder.exists() && !folder.is_dir())
+    // The deepest folder that is there decides about all above it.
+    let mut folders = key.rmatch_indices('/').map(|(at, _)| bucket_dir.join(&key[..at]));
+    let deepest = folders.find_map(|folder| folder.metadata().ok());
+    deepest.is_some_and(|deepest| !deepest.is_dir())
 }
 
 #[cfg(test)]
@@ -73,5 +78,8 @@ mod tests {
         assert!(choose(dir.path(), "a").starts_with("%/"));
         assert!(choose(dir.path(), "a/b/c").starts_with("%/"));
         assert_eq!(choose(dir.path(), "a/c"), "a/c");
+        assert_eq!(choose(dir.path(), "a/c/d/e"), "a/c/d/e");
+        assert!(choose(dir.path(), "a/b/c/d").starts_with("%/"));
+        assert!(choose(dir.path(), "a/b").starts_with("%/"), "another key's, as the key is new");
     }
 }

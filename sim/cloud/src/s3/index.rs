@@ -1,12 +1,16 @@
-//! The S3 index: one SQLite file that says which objects, buckets, uploads and undelivered events exist.
+//! The S3 index: one SQLite file that says which objects, versions, buckets, uploads and undelivered events exist.
 //!
 //! Each method is one transaction. The caller holds the only handle behind a lock and keeps files and index in step (see
-//! [`super::store`]); this file never touches an object's bytes. Write-ahead logging without fsync on commit: what was
-//! committed survives the process, not necessarily the machine.
+//! [`super::in_place`]); this file never touches an object's bytes. Write-ahead logging: with `Fsync::Always` every
+//! commit is fsynced, otherwise what was committed survives the process, not necessarily the machine.
 
 mod migration;
+mod old_intents;
+mod outbox;
 mod uploads;
+mod versions;
 
+use std::cell::Cell;
 use std::path::Path;
 
 use lakebed_contract::Timestamp;
@@ -15,15 +19,32 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checksum::Checksums;
+use super::composed::UploadChecksum;
+use super::encryption::StoredEncryption;
 use super::tagging::Tags;
+use crate::config::Fsync;
 
+pub(super) use old_intents::{OldIntent, OpenOldIntent};
 pub(super) use uploads::ListedUpload;
+pub(super) use versions::{Current, Kept, Rows, VersionEntry};
 
 /// SQLite's result.
 pub(super) type SqlResult<T> = rusqlite::Result<T>;
 
 /// More than this file has statements.
 const STATEMENTS_CACHED: usize = 64;
+
+/// Pages of the index kept in memory, in KiB; the default of SQLite does not hold the upper levels of a large index.
+const CACHE_KIB: i64 = 8 * 1024;
+
+/// Pages of the write-ahead log before they are copied into the index. That flushes, under the lock of the index.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
+/// Sequences reserved with one commit; on a clock that goes, a second's worth.
+const SEQUENCES_RESERVED: i64 = 1_000_000;
+
+/// The version id of what was written while versioning was not on.
+pub(super) const NULL_VERSION: &str = "null";
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS bucket (name TEXT PRIMARY KEY, region TEXT NOT NULL, created_at INTEGER NOT NULL,
@@ -52,12 +73,15 @@ pub(super) struct StoredHeaders {
     pub(super) metadata: std::collections::BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub(super) tags: Tags,
+    /// `None` is AES256, which everything was before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) encryption: Option<StoredEncryption>,
 }
 
-/// One object as it is now.
+/// One version of an object.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct ObjectRecord {
-    /// File, relative to the bucket's directory.
+    /// File, relative to the bucket's directory; empty for a delete marker.
     pub(super) file: String,
     pub(super) size: u64,
     /// Without quotes.
@@ -70,6 +94,24 @@ pub(super) struct ObjectRecord {
     /// The parts it was joined from, in order; none if it was written at once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) parts: Vec<JoinedPart>,
+    /// `None` of what was written before the bucket had versioning; that is a null version too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) version_id: Option<String>,
+    /// A delete marker has no bytes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_marker: bool,
+}
+
+impl ObjectRecord {
+    /// `x-amz-version-id` of an answer about it.
+    pub(super) fn shown_version(&self) -> Option<String> {
+        self.version_id.clone()
+    }
+
+    /// Whether the next write that is not versioned replaces it.
+    pub(super) fn is_null(&self) -> bool {
+        self.version_id.as_deref().is_none_or(|id| id == NULL_VERSION)
+    }
 }
 
 /// One part an object was joined from.
@@ -95,6 +137,7 @@ pub(super) struct UploadRecord {
     pub(super) bucket: String,
     pub(super) key: String,
     pub(super) headers: StoredHeaders,
+    pub(super) checksum: UploadChecksum,
     pub(super) created_at: Timestamp,
 }
 
@@ -112,38 +155,38 @@ pub(super) struct PartRecord {
     pub(super) uploaded_at: Option<Timestamp>,
 }
 
-/// What was about to happen to a file. An intent that outlived the process is finished at the next start.
-#[derive(Serialize, Deserialize)]
-pub(super) enum Intent {
-    /// The staging file is about to be renamed to `record.file`; then the object is `record` and `event` is due.
-    Put { staged: String, record: Box<ObjectRecord>, event: Option<Value> },
-    /// The object is gone; its file is about to be removed.
-    Delete { file: String },
-}
-
-/// An [`Intent`] and the object it is about.
-pub(super) struct OpenIntent {
-    pub(super) id: i64,
-    pub(super) bucket: String,
-    pub(super) key: String,
-    pub(super) intent: Intent,
-}
-
 /// The open SQLite file.
 pub(super) struct Index {
     connection: Connection,
+    /// The last sequence that was given away.
+    last_sequence: Cell<i64>,
+    /// Up to which none will be given away again by a later process.
+    reserved_sequence: Cell<i64>,
+    #[cfg(test)]
+    rows_read: Cell<usize>,
 }
 
 impl Index {
     /// Opens or makes the file.
-    pub(super) fn open(path: &Path) -> SqlResult<Self> {
+    pub(super) fn open(path: &Path, fsync: Fsync) -> SqlResult<Self> {
         let mut connection = Connection::open(path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "synchronous", fsync.synchronous())?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.execute_batch(SCHEMA)?;
         migration::migrate(&mut connection)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
-        Ok(Self { connection })
+        let reserved = connection.query_row("SELECT value FROM sequence", [], |row| row.get(0))?;
+        let index = Self {
+            connection,
+            last_sequence: Cell::new(reserved),
+            reserved_sequence: Cell::new(reserved),
+            #[cfg(test)]
+            rows_read: Cell::new(0),
+        };
+        index.last_sequence.set(reserved.max(index.last_change()?));
+        Ok(index)
     }
 
     pub(super) fn bucket(&self, name: &str) -> SqlResult<Option<BucketRecord>> {
@@ -212,12 +255,6 @@ impl Index {
         changed.map(drop)
     }
 
-    /// Replaces what is known about an object whose bytes stay as they are.
-    pub(super) fn update_object(&self, bucket: &str, key: &str, record: &ObjectRecord) -> SqlResult<()> {
-        let mut update = self.connection.prepare_cached("UPDATE object SET record = ? WHERE bucket = ? AND key = ?")?;
-        update.execute(params![to_json(record)?, bucket, key.as_bytes()]).map(drop)
-    }
-
     pub(super) fn object(&self, bucket: &str, key: &str) -> SqlResult<Option<ObjectRecord>> {
         let mut query = self.connection.prepare_cached("SELECT record FROM object WHERE bucket = ? AND key = ?")?;
         query.query_row(params![bucket, key.as_bytes()], |row| json_column(row, 0)).optional()
@@ -231,104 +268,72 @@ impl Index {
         end: Option<&[u8]>,
         limit: usize,
     ) -> SqlResult<Vec<(String, ObjectRecord)>> {
-        let mut query = self.connection.prepare_cached(
-            "SELECT key, record FROM object WHERE bucket = ?1 AND key >= ?2 AND (?3 IS NULL OR key < ?3) ORDER BY key LIMIT ?4",
-        )?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = query
-            .query_map(params![bucket, from, end, limit], |row| Ok((key_column(row, 0)?, json_column(row, 1)?)))?;
-        rows.collect()
+        let mut objects = Vec::new();
+        if limit > 0 {
+            self.scan_while(bucket, from, end, |key, row| {
+                objects.push((key, row.record()?));
+                Ok(objects.len() < limit)
+            })?;
+        }
+        Ok(objects)
+    }
+
+    /// Shows the keys of a bucket one after the other, as [`Index::scan`] orders them, until `visit` says that it has
+    /// seen enough. Nothing is read behind that, and only records that are asked for are parsed.
+    pub(super) fn scan_while(
+        &self,
+        bucket: &str,
+        from: &[u8],
+        end: Option<&[u8]>,
+        mut visit: impl FnMut(String, &ScannedRow<'_>) -> SqlResult<bool>,
+    ) -> SqlResult<()> {
+        let mut query = match end {
+            Some(_) => self.connection.prepare_cached(SCAN_TO_END)?,
+            None => self.connection.prepare_cached(SCAN)?,
+        };
+        let mut rows = match end {
+            Some(end) => query.query(params![bucket, from, end])?,
+            None => query.query(params![bucket, from])?,
+        };
+        while let Some(row) = rows.next()? {
+            #[cfg(test)]
+            self.rows_read.set(self.rows_read.get() + 1);
+            if !visit(key_column(row, 0)?, &ScannedRow(row))? {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// A number greater than all before it, even over restarts; close to the clock's microseconds where that is possible.
     pub(super) fn next_sequence(&self, now: Timestamp) -> SqlResult<i64> {
-        let mut update = self
-            .connection
-            .prepare_cached("UPDATE sequence SET value = max(value + 1, ?) WHERE id = 1 RETURNING value")?;
-        update.query_row([now.0], |row| row.get(0))
-    }
-
-    /// Records that a staging file is about to become an object.
-    pub(super) fn begin_put(&self, bucket: &str, key: &str, intent: &Intent) -> SqlResult<i64> {
-        let mut insert = self.connection.prepare_cached("INSERT INTO intent (bucket, key, intent) VALUES (?, ?, ?)")?;
-        insert.execute(params![bucket, key.as_bytes(), to_json(intent)?])?;
-        Ok(self.connection.last_insert_rowid())
-    }
-
-    /// Makes the object visible, its event due, and its intent forgotten, at once.
-    pub(super) fn finish_put(
-        &mut self,
-        intent: i64,
-        bucket: &str,
-        key: &str,
-        record: &ObjectRecord,
-        event: Option<&Value>,
-    ) -> SqlResult<()> {
-        let record = to_json(record)?;
-        let transaction = self.connection.transaction()?;
-        transaction.prepare_cached("INSERT OR REPLACE INTO object VALUES (?, ?, ?)")?.execute(params![
-            bucket,
-            key.as_bytes(),
-            record
-        ])?;
-        transaction.prepare_cached("DELETE FROM intent WHERE id = ?")?.execute([intent])?;
-        if let Some(event) = event {
-            let mut insert = transaction.prepare_cached("INSERT INTO outbox (document) VALUES (?)")?;
-            insert.execute([event.to_string()])?;
+        let sequence = self.number_change(now);
+        if sequence > self.reserved_sequence.get() {
+            let reserved = sequence.saturating_add(SEQUENCES_RESERVED);
+            self.connection.prepare_cached("UPDATE sequence SET value = ? WHERE id = 1")?.execute([reserved])?;
+            self.reserved_sequence.set(reserved);
         }
-        transaction.commit()
+        Ok(sequence)
     }
 
-    /// Makes the object invisible and records that its file is about to be removed.
-    pub(super) fn begin_delete(&mut self, bucket: &str, key: &str, file: &str) -> SqlResult<i64> {
-        let intent = to_json(&Intent::Delete { file: file.to_owned() })?;
-        let transaction = self.connection.transaction()?;
-        transaction
-            .prepare_cached("DELETE FROM object WHERE bucket = ? AND key = ?")?
-            .execute(params![bucket, key.as_bytes()])?;
-        transaction.prepare_cached("INSERT INTO intent (bucket, key, intent) VALUES (?, ?, ?)")?.execute(params![
-            bucket,
-            key.as_bytes(),
-            intent
-        ])?;
-        let id = transaction.last_insert_rowid();
-        transaction.commit()?;
-        Ok(id)
+    /// The same for a change, which keeps its number itself when it is committed; if it is not, nobody has seen it.
+    pub(super) fn number_change(&self, now: Timestamp) -> i64 {
+        let sequence = now.0.max(self.last_sequence.get().saturating_add(1));
+        self.last_sequence.set(sequence);
+        sequence
     }
+}
 
-    pub(super) fn forget_intent(&self, id: i64) -> SqlResult<()> {
-        self.connection.prepare_cached("DELETE FROM intent WHERE id = ?")?.execute([id]).map(drop)
-    }
+const SCAN: &str = "SELECT key, record FROM object WHERE bucket = ?1 AND key >= ?2 ORDER BY key";
+const SCAN_TO_END: &str = "SELECT key, record FROM object WHERE bucket = ?1 AND key >= ?2 AND key < ?3 ORDER BY key";
 
-    /// Intents that were left behind by a process that died.
-    pub(super) fn intents(&self) -> SqlResult<Vec<OpenIntent>> {
-        let mut query = self.connection.prepare("SELECT id, bucket, key, intent FROM intent ORDER BY id")?;
-        let rows = query.query_map([], |row| {
-            Ok(OpenIntent {
-                id: row.get(0)?,
-                bucket: row.get(1)?,
-                key: key_column(row, 2)?,
-                intent: json_column(row, 3)?,
-            })
-        })?;
-        rows.collect()
-    }
+/// A row of a scan whose record was not parsed yet.
+pub(super) struct ScannedRow<'a>(&'a Row<'a>);
 
-    /// The oldest undelivered events.
-    pub(super) fn outbox(&self, limit: usize) -> SqlResult<Vec<(i64, String)>> {
-        let mut query = self.connection.prepare_cached("SELECT id, document FROM outbox ORDER BY id LIMIT ?")?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        query.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-    }
-
-    pub(super) fn outbox_count(&self) -> SqlResult<u64> {
-        let count: i64 = self.connection.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))?;
-        Ok(count.unsigned_abs())
-    }
-
-    /// Forgets the events up to `id`, which were delivered in order.
-    pub(super) fn forget_events(&self, id: i64) -> SqlResult<()> {
-        self.connection.prepare_cached("DELETE FROM outbox WHERE id <= ?")?.execute([id]).map(drop)
+impl ScannedRow<'_> {
+    /// The object without its parts: there may be 10,000 of each of a page's objects, and no listing names them.
+    pub(super) fn record(&self) -> SqlResult<ObjectRecord> {
+        Ok(ObjectRecord { parts: Vec::new(), ..json_column(self.0, 1)? })
     }
 }
 
@@ -352,3 +357,6 @@ fn conversion_failure(at: usize, error: impl std::error::Error + Send + Sync + '
 fn to_json(value: &impl Serialize) -> SqlResult<String> {
     serde_json::to_string(value).map_err(|error| rusqlite::Error::ToSqlConversionFailure(Box::new(error)))
 }
+
+#[cfg(test)]
+mod scale_tests;

@@ -7,9 +7,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use s3s::{S3Result, s3_error};
 
-use super::index::ObjectRecord;
+use super::index::{Index, ObjectRecord, SqlResult};
 use super::internal;
-use super::store::S3Store;
+use super::store::{S3Store, found_bucket};
 
 /// Most entries of a page, and the default.
 pub(super) const PAGE_ENTRIES_MAX: usize = 1000;
@@ -84,40 +84,38 @@ pub(super) struct Page {
 
 /// Lists one page.
 pub(super) fn list(store: &S3Store, query: &Query<'_>) -> S3Result<Page> {
-    store.bucket(query.bucket)?;
-    let mut entries = Vec::new();
+    let index = store.index();
+    found_bucket(&index, query.bucket)?;
+    page_of(&index, query).map_err(internal("list objects"))
+}
+
+/// A page as the index has it. Reads a row for each entry, one to see whether more follow, and no others.
+pub(super) fn page_of(index: &Index, query: &Query<'_>) -> SqlResult<Page> {
+    let mut page = Page { entries: Vec::new(), next: None };
     if query.limit == 0 {
-        return Ok(Page { entries, next: None });
+        return Ok(page);
     }
     let end = successor(query.prefix.as_bytes());
     let mut from = query.from.0.clone().max(query.prefix.as_bytes().to_vec());
     loop {
-        let wanted = query.limit - entries.len() + 1;
-        let rows = if query.delimiter.is_some() { wanted.min(GROUPED_SCAN_ROWS) } else { wanted };
-        let scanned = {
-            let index = store.index();
-            index.scan(query.bucket, &from, end.as_deref(), rows).map_err(internal("list objects"))?
-        };
-        let is_last = scanned.len() < rows;
-        let mut jumped = false;
-        for (key, record) in scanned {
-            if entries.len() == query.limit {
-                return Ok(Page { entries, next: Some(Cursor(key.into_bytes())) });
+        // Where the scan has to go on: behind a group, which costs a look-up of its own.
+        let mut behind_group = None;
+        index.scan_while(query.bucket, &from, end.as_deref(), |key, row| {
+            if page.entries.len() == query.limit {
+                page.next = Some(Cursor(key.into_bytes()));
+                return Ok(false);
             }
             let Some(group) = group_of(&key, query.prefix, query.delimiter) else {
-                from = Cursor::after(&key).0;
-                entries.push(Entry::Object(key, Box::new(record)));
-                continue;
+                page.entries.push(Entry::Object(key, Box::new(row.record()?)));
+                return Ok(true);
             };
-            let behind = Cursor::after_group(group);
-            entries.push(Entry::Group(group.to_owned()));
-            let Some(Cursor(behind)) = behind else { return Ok(Page { entries, next: None }) };
-            from = behind;
-            jumped = true;
-            break;
-        }
-        if is_last && !jumped {
-            return Ok(Page { entries, next: None });
+            behind_group = Cursor::after_group(group);
+            page.entries.push(Entry::Group(group.to_owned()));
+            Ok(false)
+        })?;
+        match behind_group {
+            Some(Cursor(behind)) => from = behind,
+            None => return Ok(page),
         }
     }
 }

@@ -4,22 +4,19 @@
 
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use s3s::dto::*;
 use s3s::{S3, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::buckets::REGION;
-use super::index::StoredHeaders;
-use super::listing::{self, Cursor, Entry, Page, Query};
+use super::listing::{self, Cursor, Page, Query};
+use super::names::{Names, owner};
 use super::notification::{self, Rule};
 use super::parts::page_limit;
-use super::store::{S3Store, dto_timestamp};
-use super::{attributes, blocking, bucket_defaults, buckets, multipart, part_copy, parts, reading, tagging, writing};
-
-/// Name and canonical id of who owns everything.
-const OWNER: &str = "lakebed";
-/// What `encoding-type=url` leaves alone.
-const URL_LEFT_ALONE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+use super::store::S3Store;
+use super::{
+    attributes, blocking, bucket_defaults, buckets, completing, copying, encryption, lifecycle, multipart, part_copy,
+    parts, reading, tagging, version_listing, versioning, writing,
+};
 
 /// The operations over one store.
 pub(super) struct Operations(pub(super) Arc<S3Store>);
@@ -117,7 +114,21 @@ impl S3 for Operations {
         &self,
         request: S3Request<GetBucketLifecycleConfigurationInput>,
     ) -> S3Result<S3Response<GetBucketLifecycleConfigurationOutput>> {
-        bucket_defaults::never_set(&self.0, request.input.bucket, S3ErrorCode::NoSuchLifecycleConfiguration).await
+        answer(lifecycle::get(&self.0, request.input).await?)
+    }
+
+    async fn put_bucket_lifecycle_configuration(
+        &self,
+        request: S3Request<PutBucketLifecycleConfigurationInput>,
+    ) -> S3Result<S3Response<PutBucketLifecycleConfigurationOutput>> {
+        answer(lifecycle::put(&self.0, request.input).await?)
+    }
+
+    async fn delete_bucket_lifecycle(
+        &self,
+        request: S3Request<DeleteBucketLifecycleInput>,
+    ) -> S3Result<S3Response<DeleteBucketLifecycleOutput>> {
+        answer(lifecycle::delete(&self.0, request.input).await?)
     }
 
     async fn get_bucket_ownership_controls(
@@ -145,7 +156,21 @@ impl S3 for Operations {
         &self,
         request: S3Request<GetBucketEncryptionInput>,
     ) -> S3Result<S3Response<GetBucketEncryptionOutput>> {
-        answer(bucket_defaults::of(&self.0, request.input.bucket, bucket_defaults::bucket_encryption()).await?)
+        answer(encryption::get(&self.0, request.input).await?)
+    }
+
+    async fn put_bucket_encryption(
+        &self,
+        request: S3Request<PutBucketEncryptionInput>,
+    ) -> S3Result<S3Response<PutBucketEncryptionOutput>> {
+        answer(encryption::put(&self.0, request.input).await?)
+    }
+
+    async fn delete_bucket_encryption(
+        &self,
+        request: S3Request<DeleteBucketEncryptionInput>,
+    ) -> S3Result<S3Response<DeleteBucketEncryptionOutput>> {
+        answer(encryption::delete(&self.0, request.input).await?)
     }
 
     async fn get_bucket_logging(
@@ -167,7 +192,21 @@ impl S3 for Operations {
         &self,
         request: S3Request<GetBucketVersioningInput>,
     ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
-        answer(bucket_defaults::of(&self.0, request.input.bucket, GetBucketVersioningOutput::default()).await?)
+        answer(versioning::get(&self.0, request.input).await?)
+    }
+
+    async fn put_bucket_versioning(
+        &self,
+        request: S3Request<PutBucketVersioningInput>,
+    ) -> S3Result<S3Response<PutBucketVersioningOutput>> {
+        answer(versioning::put(&self.0, request.input).await?)
+    }
+
+    async fn list_object_versions(
+        &self,
+        request: S3Request<ListObjectVersionsInput>,
+    ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
+        answer(version_listing::list(&self.0, request.input).await?)
     }
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
@@ -179,7 +218,7 @@ impl S3 for Operations {
     }
 
     async fn copy_object(&self, request: S3Request<CopyObjectInput>) -> S3Result<S3Response<CopyObjectOutput>> {
-        answer(writing::copy(&self.0, request.input).await?)
+        answer(copying::copy(&self.0, request).await?)
     }
 
     async fn get_object(&self, request: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
@@ -191,8 +230,7 @@ impl S3 for Operations {
     }
 
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> S3Result<S3Response<DeleteObjectOutput>> {
-        writing::delete(&self.0, request.input).await?;
-        answer(DeleteObjectOutput::default())
+        answer(writing::delete(&self.0, request.input).await?)
     }
 
     async fn delete_objects(
@@ -267,41 +305,19 @@ impl S3 for Operations {
         &self,
         request: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        let input = request.input;
-        if input.checksum_type.as_ref().is_some_and(|kind| kind.as_str() != ChecksumType::FULL_OBJECT) {
-            return Err(s3_error!(NotImplemented, "composite checksums of a whole upload are not implemented"));
-        }
-        let headers = StoredHeaders {
-            content_type: input.content_type,
-            content_encoding: input.content_encoding,
-            content_language: input.content_language,
-            content_disposition: input.content_disposition,
-            cache_control: input.cache_control,
-            expires: input.expires,
-            metadata: input.metadata.unwrap_or_default().into_iter().collect(),
-            tags: tagging::of_header(input.tagging.as_deref())?,
-        };
-        writing::check_metadata(&headers)?;
-        let mut output = multipart::create(&self.0, input.bucket, input.key, headers).await?;
-        output.checksum_algorithm = input.checksum_algorithm;
-        output.checksum_type = input.checksum_type;
-        output.server_side_encryption = Some(bucket_defaults::encryption());
-        answer(output)
+        answer(multipart::create(&self.0, request).await?)
     }
 
     async fn upload_part(&self, request: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
-        let mut output = multipart::upload_part(&self.0, request).await?;
-        output.server_side_encryption = Some(bucket_defaults::encryption());
-        answer(output)
+        answer(multipart::upload_part(&self.0, request).await?)
     }
 
     async fn upload_part_copy(
         &self,
         request: S3Request<UploadPartCopyInput>,
     ) -> S3Result<S3Response<UploadPartCopyOutput>> {
-        let mut output = part_copy::upload_part_copy(&self.0, request.input).await?;
-        output.server_side_encryption = Some(bucket_defaults::encryption());
-        answer(output)
+        copying::refuse_target_condition(&request.headers)?;
+        answer(part_copy::upload_part_copy(&self.0, request.input).await?)
     }
 
     async fn list_parts(&self, request: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
@@ -369,9 +385,7 @@ impl S3 for Operations {
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         self.0.outbox().admit()?;
-        let mut output = multipart::complete(&self.0, request).await?;
-        output.server_side_encryption = Some(bucket_defaults::encryption());
-        answer(output)
+        answer(completing::complete(&self.0, request).await?)
     }
 
     async fn abort_multipart_upload(
@@ -390,6 +404,7 @@ impl S3 for Operations {
         request: S3Request<PutBucketNotificationConfigurationInput>,
     ) -> S3Result<S3Response<PutBucketNotificationConfigurationOutput>> {
         let bucket = request.input.bucket;
+        let skips_test = request.input.skip_destination_validation.unwrap_or_default();
         let rules = notification::rules_of(request.input.notification_configuration)?;
         if !rules.is_empty() && !self.0.delivers() {
             // Nobody would ever hear of these events; AWS says so as well when it cannot reach a destination.
@@ -397,7 +412,8 @@ impl S3 for Operations {
         }
         let store = Arc::clone(&self.0);
         blocking(move || {
-            let event = (!rules.is_empty()).then(|| notification::test_event(&bucket, store.clock.now()));
+            let is_told = !rules.is_empty() && !skips_test;
+            let event = is_told.then(|| notification::test_event(&bucket, store.clock.now()));
             store.set_rules(&bucket, &rules, event.as_ref())
         })
         .await?;
@@ -410,11 +426,12 @@ impl S3 for Operations {
     ) -> S3Result<S3Response<GetBucketNotificationConfigurationOutput>> {
         let store = Arc::clone(&self.0);
         let bucket = blocking(move || store.bucket(&request.input.bucket)).await?;
-        let (lambdas, queues) = notification::configurations_of(Rule::parse_all(&bucket.rules)?);
+        let configuration = notification::configurations_of(Rule::parse_all(&bucket.rules)?);
         answer(GetBucketNotificationConfigurationOutput {
-            lambda_function_configurations: (!lambdas.is_empty()).then_some(lambdas),
-            queue_configurations: (!queues.is_empty()).then_some(queues),
-            ..GetBucketNotificationConfigurationOutput::default()
+            event_bridge_configuration: configuration.event_bridge_configuration,
+            lambda_function_configurations: configuration.lambda_function_configurations,
+            queue_configurations: configuration.queue_configurations,
+            topic_configurations: configuration.topic_configurations,
         })
     }
 }
@@ -437,53 +454,5 @@ impl Operations {
             listing::list(&store, &Query { bucket: &bucket, prefix: &prefix, delimiter, from, limit })
         })
         .await
-    }
-}
-
-/// Who owns everything here.
-pub(super) fn owner() -> Owner {
-    Owner { display_name: Some(OWNER.to_owned()), id: Some(OWNER.to_owned()) }
-}
-
-/// How names are written into a listing.
-#[derive(Clone, Copy)]
-pub(super) enum Names {
-    Plain,
-    UrlEncoded,
-}
-
-impl Names {
-    pub(super) fn of(encoding: Option<&EncodingType>) -> S3Result<Self> {
-        match encoding.map(EncodingType::as_str) {
-            None => Ok(Self::Plain),
-            Some(EncodingType::URL) => Ok(Self::UrlEncoded),
-            Some(_) => Err(s3_error!(InvalidArgument, "Invalid Encoding Method specified in Request")),
-        }
-    }
-
-    pub(super) fn name(self, name: &str) -> String {
-        match self {
-            Self::Plain => name.to_owned(),
-            Self::UrlEncoded => utf8_percent_encode(name, URL_LEFT_ALONE).to_string(),
-        }
-    }
-
-    fn entries(self, entries: Vec<Entry>, owner: Option<&Owner>) -> (Vec<Object>, Vec<CommonPrefix>) {
-        let (mut contents, mut common_prefixes) = (Vec::new(), Vec::new());
-        for entry in entries {
-            match entry {
-                Entry::Object(key, record) => contents.push(Object {
-                    key: Some(self.name(&key)),
-                    size: i64::try_from(record.size).ok(),
-                    e_tag: Some(ETag::Strong(record.etag)),
-                    last_modified: Some(dto_timestamp(record.last_modified)),
-                    storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
-                    owner: owner.cloned(),
-                    ..Object::default()
-                }),
-                Entry::Group(group) => common_prefixes.push(CommonPrefix { prefix: Some(self.name(&group)) }),
-            }
-        }
-        (contents, common_prefixes)
     }
 }

@@ -1,24 +1,24 @@
 //! UploadPartCopy: a part whose bytes are those of an object, or a range of them.
 //!
-//! The source is opened together with its look-up, so the part is one version of it, whole. The bytes are copied; of the
-//! source's checksums none is kept, since no checksum of a range is known. Encryption with customer keys is refused.
+//! The source is opened together with its look-up, so the part is one version of it, whole. The bytes are copied, and their
+//! checksum is computed with the algorithm of the upload. Encryption with customer keys is refused.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
+use md5::{Digest, Md5};
 use s3s::dto::{CopyPartResult, ETag, UploadPartCopyInput, UploadPartCopyOutput};
 use s3s::{S3Result, s3_error};
 
-use super::checksum::Checksums;
+use super::checksum::{self, Algorithm, Checksums};
+use super::copying::{Source, check_size};
 use super::multipart::{check_part_number, found_upload, keep_part};
 use super::reading::ReadCondition;
 use super::staging::Staged;
 use super::store::{S3Store, dto_timestamp};
-use super::writing::{copied_from, copy_bytes};
-use super::{blocking, internal};
+use super::{blocking, encryption, internal};
 
-/// Most bytes one call may copy.
-const COPY_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
+const COPY_BUFFER_BYTES: usize = 256 * 1024;
 
 /// UploadPartCopy.
 pub(super) async fn upload_part_copy(
@@ -26,7 +26,7 @@ pub(super) async fn upload_part_copy(
     input: UploadPartCopyInput,
 ) -> S3Result<UploadPartCopyOutput> {
     check_part_number(input.part_number)?;
-    let (from_bucket, from_key) = copied_from(input.copy_source)?;
+    let source = Source::of(input.copy_source)?;
     let condition = ReadCondition {
         if_match: input.copy_source_if_match,
         if_none_match: input.copy_source_if_none_match,
@@ -36,33 +36,63 @@ pub(super) async fn upload_part_copy(
     let (bucket, key, upload_id, number) = (input.bucket, input.key, input.upload_id, input.part_number);
     let range = input.copy_source_range;
     let store = Arc::clone(store);
-    let part = blocking(move || {
-        found_upload(&store, &upload_id, &bucket, &key)?;
-        let (source, mut bytes) = store.open_object(&from_bucket, &from_key)?;
-        condition.check_source(&source)?;
-        let (start, size) = slice_of(range.as_deref(), source.size)?;
-        if size > COPY_BYTES_MAX {
-            return Err(s3_error!(
-                InvalidRequest,
-                "The specified copy source is larger than the maximum allowable size for a copy source: \
-                 {COPY_BYTES_MAX}"
-            ));
-        }
+    let (part, upload, source_version) = blocking(move || {
+        let upload = found_upload(&store, &upload_id, &bucket, &key)?;
+        let (original, mut bytes) = source.open(&store)?;
+        condition.check_source(&original)?;
+        let (start, size) = slice_of(range.as_deref(), original.size)?;
+        check_size(size)?;
+        let source_version = original.shown_version();
         let file = store.staging_file();
         let mut out = std::fs::File::create(file.path()).map_err(internal("create a staging file"))?;
         bytes.seek(SeekFrom::Start(start)).map_err(internal("read an object"))?;
-        let md5 = copy_bytes(&mut bytes.take(size), &mut out).map_err(internal("copy a range of an object"))?;
+        let copied = copy_bytes(&mut bytes.take(size), &mut out, [upload.checksum.algorithm]);
+        let (md5, checksums) = copied.map_err(internal("copy a range of an object"))?;
         drop(out);
-        let staged = Staged { file, size, md5, checksums: Checksums::new() };
-        keep_part(&store, &upload_id, &bucket, &key, number, staged)
+        let md5 = encryption::etag(&store, &upload.headers, md5)?;
+        let staged = Staged { file, size, md5, checksums };
+        Ok((keep_part(&store, &upload_id, &bucket, &key, number, staged)?, upload, source_version))
     })
     .await?;
+    let checksums = checksum::to_dto(&upload.checksum.shown_of_part(&part.checksums, None));
     let result = CopyPartResult {
+        checksum_crc32: checksums.checksum_crc32,
+        checksum_crc32c: checksums.checksum_crc32c,
+        checksum_crc64nvme: checksums.checksum_crc64nvme,
+        checksum_sha1: checksums.checksum_sha1,
+        checksum_sha256: checksums.checksum_sha256,
         e_tag: Some(ETag::Strong(part.etag)),
         last_modified: part.uploaded_at.map(dto_timestamp),
-        ..CopyPartResult::default()
     };
-    Ok(UploadPartCopyOutput { copy_part_result: Some(result), ..UploadPartCopyOutput::default() })
+    let shown = encryption::shown(&upload.headers);
+    Ok(UploadPartCopyOutput {
+        copy_part_result: Some(result),
+        copy_source_version_id: source_version,
+        server_side_encryption: shown.algorithm,
+        ssekms_key_id: shown.key,
+        bucket_key_enabled: shown.bucket_key,
+        ..UploadPartCopyOutput::default()
+    })
+}
+
+/// Copies everything; gives the MD5 in hexadecimal, and the checksum.
+pub(super) fn copy_bytes(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    algorithms: impl IntoIterator<Item = Algorithm>,
+) -> io::Result<(String, Checksums)> {
+    let (mut md5, mut hasher) = (Md5::new(), checksum::hasher(algorithms));
+    let mut buffer = vec![0; COPY_BUFFER_BYTES];
+    loop {
+        let read = from.read(&mut buffer)?;
+        if read == 0 {
+            to.flush()?;
+            return Ok((data_encoding::HEXLOWER.encode(&md5.finalize()), checksum::from_dto(hasher.finalize())));
+        }
+        md5.update(&buffer[..read]);
+        hasher.update(&buffer[..read]);
+        to.write_all(&buffer[..read])?;
+    }
 }
 
 /// Start and length of what `x-amz-copy-source-range` names. Unlike `Range` it has both ends, and they must exist.

@@ -1,8 +1,8 @@
 //! ListParts and ListMultipartUploads.
 //!
 //! Uploads come by key and, of one key, by beginning. A page of uploads goes on behind the key and the upload its markers
-//! name, whether that upload is still open or not, so a client may end uploads while it pages. Which checksum algorithm
-//! an upload was begun with is not kept, so it is not listed.
+//! name, whether that upload is still open or not, so a client may end uploads while it pages. Checksums are those the
+//! upload was begun with; of AWS's default nothing is said.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use super::checksum;
 use super::index::{ListedUpload, PartRecord};
 use super::listing::{GROUPED_SCAN_ROWS, PAGE_ENTRIES_MAX, group_of, successor};
 use super::multipart::found_upload;
-use super::operations::{Names, owner};
+use super::names::{Names, owner};
 use super::store::{S3Store, dto_timestamp};
-use super::{blocking, internal};
+use super::{blocking, internal, lifecycle};
 
 /// Characters of an upload's id; the second half is the sequence it was numbered with.
 const UPLOAD_ID_CHARACTERS: usize = 32;
@@ -58,7 +58,7 @@ pub(super) async fn list_parts(store: &Arc<S3Store>, input: ListPartsInput) -> S
         let parts = store.index().parts(&upload_id).map_err(internal("look up parts"))?;
         let mut behind = parts.into_iter().filter(|(number, _)| *number > marker);
         let listed = |(number, part): (i32, PartRecord)| {
-            let checksums = checksum::to_dto(&part.checksums);
+            let checksums = checksum::to_dto(&upload.checksum.shown_of_part(&part.checksums, None));
             Part {
                 part_number: Some(number),
                 size: i64::try_from(part.size).ok(),
@@ -73,7 +73,13 @@ pub(super) async fn list_parts(store: &Arc<S3Store>, input: ListPartsInput) -> S
         };
         let page: Vec<Part> = behind.by_ref().take(limit).map(listed).collect();
         let is_truncated = limit > 0 && behind.next().is_some();
+        let (abort_date, abort_rule_id) = lifecycle::abort_of(&store, &bucket, &key, upload.created_at).unzip();
+        let (checksum_algorithm, checksum_type) = upload.checksum.shown();
         Ok(ListPartsOutput {
+            abort_date: abort_date.map(dto_timestamp),
+            abort_rule_id,
+            checksum_algorithm,
+            checksum_type,
             bucket: Some(bucket),
             key: Some(key),
             upload_id: Some(upload_id),
@@ -219,15 +225,19 @@ pub(super) async fn list_uploads(
     for line in lines {
         match line {
             Line::Group(group) => common_prefixes.push(CommonPrefix { prefix: Some(names.name(&group)) }),
-            Line::Upload(upload) => uploads.push(MultipartUpload {
-                key: Some(names.name(&upload.key)),
-                upload_id: Some(upload.id),
-                initiated: Some(dto_timestamp(upload.created_at)),
-                initiator: Some(initiator()),
-                owner: Some(owner()),
-                storage_class: Some(standard()),
-                ..MultipartUpload::default()
-            }),
+            Line::Upload(upload) => {
+                let (checksum_algorithm, checksum_type) = upload.checksum.shown();
+                uploads.push(MultipartUpload {
+                    checksum_algorithm,
+                    checksum_type,
+                    key: Some(names.name(&upload.key)),
+                    upload_id: Some(upload.id),
+                    initiated: Some(dto_timestamp(upload.created_at)),
+                    initiator: Some(initiator()),
+                    owner: Some(owner()),
+                    storage_class: Some(standard()),
+                });
+            }
         }
     }
     Ok(ListMultipartUploadsOutput {

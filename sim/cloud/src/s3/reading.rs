@@ -10,8 +10,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use s3s::dto::{
-    ChecksumMode, ChecksumType, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput,
-    HeadObjectOutput, Range, StreamingBlob, Timestamp,
+    ChecksumMode, ETag, ETagCondition, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, Range,
+    StreamingBlob, Timestamp,
 };
 use s3s::{S3Error, S3Response, S3Result, s3_error};
 use tokio::io::AsyncReadExt;
@@ -22,8 +22,7 @@ use super::attributes;
 use super::checksum;
 use super::index::ObjectRecord;
 use super::store::{S3Store, dto_metadata, dto_timestamp, precondition_failed};
-use super::writing::refuse_version;
-use super::{blocking, bucket_defaults, internal};
+use super::{blocking, encryption, internal, lifecycle, versioning};
 
 /// Size of a piece of a streamed body; a body of at most this size is read at once.
 const PIECE_BYTES: usize = 256 * 1024;
@@ -104,9 +103,37 @@ fn slice_of(
     Ok((bytes.start, bytes.end - bytes.start, Some(content_range)))
 }
 
+impl S3Store {
+    /// A version of an object; without `version` the current one.
+    pub(super) fn object_version(&self, bucket: &str, key: &str, version: Option<&str>) -> S3Result<ObjectRecord> {
+        let index = self.index();
+        self.check_finished(&index, bucket, key)?;
+        versioning::found(&index, bucket, key, version)
+    }
+
+    /// The same with its bytes; they stay the same whatever happens to the key afterwards.
+    pub(super) fn open_version(
+        &self,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+    ) -> S3Result<(ObjectRecord, File)> {
+        let index = self.index();
+        self.check_finished(&index, bucket, key)?;
+        let record = versioning::found(&index, bucket, key, version)?;
+        let file = File::open(self.bucket_dir(bucket).join(&record.file)).map_err(internal("open an object"))?;
+        drop(index);
+        let size = file.metadata().map_err(internal("look at an object's file"))?.len();
+        if size != record.size {
+            // Somebody else wrote to the state directory, or a power cut took bytes that were not flushed.
+            return Err(s3_error!(InternalError, "an object's file does not have the size of the object"));
+        }
+        Ok((record, file))
+    }
+}
+
 /// GetObject.
 pub(super) async fn get(store: &Arc<S3Store>, input: GetObjectInput) -> S3Result<GetObjectOutput> {
-    refuse_version(input.version_id.as_deref())?;
     let condition = ReadCondition {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
@@ -115,12 +142,15 @@ pub(super) async fn get(store: &Arc<S3Store>, input: GetObjectInput) -> S3Result
     };
     let (store, bucket, key, range) = (Arc::clone(store), input.bucket, input.key, input.range);
     let part_number = input.part_number;
-    let (record, body, length, content_range) = blocking(move || {
-        let (record, mut file) = store.open_object(&bucket, &key)?;
+    let (record, body, length, content_range, expiration) = blocking(move || {
+        let (record, mut file) = store.open_version(&bucket, &key, input.version_id.as_deref())?;
         condition.check(&record)?;
         let (start, length, content_range) = slice_of(range, part_number, &record)?;
         file.seek(SeekFrom::Start(start)).map_err(internal("read an object"))?;
-        Ok((record, body_of(file, length)?, length, content_range))
+        let expiration = lifecycle::expiration_header(&store, &bucket, &key, &record);
+        // A version that is named may not be the one that expires.
+        let expiration = expiration.filter(|_| input.version_id.is_none());
+        Ok((record, body_of(file, length)?, length, content_range, expiration))
     })
     .await?;
     let is_whole = content_range.is_none();
@@ -144,19 +174,22 @@ pub(super) async fn get(store: &Arc<S3Store>, input: GetObjectInput) -> S3Result
         content_language: head.content_language,
         content_type: head.content_type,
         e_tag: head.e_tag,
+        expiration,
         expires: head.expires,
         last_modified: head.last_modified,
         metadata: head.metadata,
         parts_count,
         server_side_encryption: head.server_side_encryption,
+        ssekms_key_id: head.ssekms_key_id,
+        bucket_key_enabled: head.bucket_key_enabled,
         tag_count,
+        version_id: head.version_id,
         ..GetObjectOutput::default()
     })
 }
 
 /// HeadObject.
 pub(super) async fn head(store: &Arc<S3Store>, input: HeadObjectInput) -> S3Result<S3Response<HeadObjectOutput>> {
-    refuse_version(input.version_id.as_deref())?;
     let condition = ReadCondition {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
@@ -164,7 +197,14 @@ pub(super) async fn head(store: &Arc<S3Store>, input: HeadObjectInput) -> S3Resu
         if_unmodified_since: input.if_unmodified_since,
     };
     let (store, bucket, key) = (Arc::clone(store), input.bucket, input.key);
-    let record = blocking(move || store.object(&bucket, &key)).await?;
+    let (record, expiration) = blocking(move || {
+        let record = store.object_version(&bucket, &key, input.version_id.as_deref())?;
+        let expiration = lifecycle::expiration_header(&store, &bucket, &key, &record);
+        // A version that is named may not be the one that expires.
+        let expiration = expiration.filter(|_| input.version_id.is_none());
+        Ok((record, expiration))
+    })
+    .await?;
     condition.check(&record)?;
     let (_, length, content_range) = slice_of(input.range, input.part_number, &record)?;
     let with_checksums = content_range.is_none() && is_enabled(input.checksum_mode.as_ref());
@@ -173,6 +213,7 @@ pub(super) async fn head(store: &Arc<S3Store>, input: HeadObjectInput) -> S3Resu
     let mut output = head_output(record, with_checksums);
     output.content_length = Some(i64::try_from(length).unwrap_or(i64::MAX));
     output.content_range = content_range;
+    output.expiration = expiration;
     output.parts_count = parts_count;
     let status = if output.content_range.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
     let mut answer = with_status(output, status);
@@ -192,9 +233,11 @@ fn is_enabled(mode: Option<&ChecksumMode>) -> bool {
 }
 
 fn head_output(record: ObjectRecord, with_checksums: bool) -> HeadObjectOutput {
+    let version_id = record.shown_version();
     let headers = record.headers;
+    let encryption = encryption::shown(&headers);
     let checksums = if with_checksums { record.checksums } else { checksum::Checksums::new() };
-    let checksum_type = (!checksums.is_empty()).then(|| ChecksumType::from_static(ChecksumType::FULL_OBJECT));
+    let checksum_type = checksum::type_of(&checksums);
     let checksums = checksum::to_dto(&checksums);
     HeadObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
@@ -213,7 +256,10 @@ fn head_output(record: ObjectRecord, with_checksums: bool) -> HeadObjectOutput {
         expires: headers.expires,
         last_modified: Some(dto_timestamp(record.last_modified)),
         metadata: dto_metadata(&headers.metadata),
-        server_side_encryption: Some(bucket_defaults::encryption()),
+        server_side_encryption: encryption.algorithm,
+        ssekms_key_id: encryption.key,
+        bucket_key_enabled: encryption.bucket_key,
+        version_id,
         ..HeadObjectOutput::default()
     }
 }

@@ -10,17 +10,16 @@ const REFUSED: [&str; 9] = [
     "x-amz-bucket-object-lock-",
     "x-amz-website-redirect-location",
     "x-amz-write-offset-bytes",
-    "x-amz-server-side-encryption-",
+    "x-amz-server-side-encryption-customer-",
     "x-amz-copy-source-server-side-encryption-",
     "x-amz-if-match-",
     "x-amz-mfa",
 ];
 
 /// Headers of which only some values mean what happens here anyway.
-const ALLOWED: [(&str, &[&str]); 5] = [
+const ALLOWED: [(&str, &[&str]); 4] = [
     ("x-amz-acl", &["private", "bucket-owner-full-control"]),
     ("x-amz-storage-class", &["STANDARD"]),
-    ("x-amz-server-side-encryption", &["AES256"]),
     ("x-amz-object-ownership", &["BucketOwnerEnforced"]),
     // Terraform says so of every bucket without a lock.
     ("x-amz-bucket-object-lock-enabled", &["false"]),
@@ -28,11 +27,6 @@ const ALLOWED: [(&str, &[&str]); 5] = [
 
 /// `NotImplemented` when a header asks for what is not done here.
 pub(super) fn check(headers: &HeaderMap) -> S3Result<()> {
-    let has = |name: &str| headers.contains_key(name);
-    // s3s does not hand these on for a copy: without this the target would be overwritten in spite of them.
-    if has("x-amz-copy-source") && (has("if-match") || has("if-none-match")) {
-        return Err(s3_error!(NotImplemented, "a condition on the target of a copy is not implemented"));
-    }
     for (name, value) in headers {
         let name = name.as_str();
         let is_allowed = match ALLOWED.iter().find(|(known, _)| *known == name) {
@@ -61,7 +55,8 @@ mod tests {
         };
         assert!(check("x-amz-meta-tagging", "a") && check("content-type", "text/plain") && check("if-match", "*"));
         assert!(check("x-amz-acl", "private") && !check("x-amz-acl", "public-read"));
-        assert!(check("x-amz-server-side-encryption", "AES256") && !check("x-amz-server-side-encryption", "aws:kms"));
+        assert!(check("x-amz-server-side-encryption", "aws:kms"));
+        assert!(check("x-amz-server-side-encryption-aws-kms-key-id", "k"));
         assert!(!check("x-amz-server-side-encryption-customer-key", "k") && check("x-amz-tagging", "a=b"));
         let lock = "x-amz-bucket-object-lock-enabled";
         assert!(check(lock, "false") && !check(lock, "true"));

@@ -1,22 +1,34 @@
 //! A body on its way to becoming an object or a part: written to a staging file while its digests are computed.
 //!
-//! Holds one chunk of the body at a time. What the client announced (length, MD5, checksums, in headers or trailers) is
+//! A body of at most [`SMALL_BYTES`] is gathered, and hashed and written at once by whoever makes it visible. A larger one
+//! is hashed and written a batch at a time off the async workers, while the next batch arrives: two batches are in memory,
+//! and a slow client holds no thread. What the client announced (length, MD5, checksums, in headers or trailers) is
 //! verified before anything becomes visible. A staging file that is not renamed is removed when dropped.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use futures::StreamExt;
 use md5::{Digest, Md5};
+use s3s::checksum::ChecksumHasher;
 use s3s::dto::StreamingBlob;
 use s3s::{S3Request, S3Result, s3_error};
-use tokio::io::AsyncWriteExt;
 
 use super::aws_chunked::Trailers;
 use super::checksum::{self, Algorithm, Checksums};
-use super::{integrity, internal};
+use super::{blocking, integrity, internal};
+
+/// A body that is not larger is gathered before it is written.
+pub(super) const SMALL_BYTES: u64 = 64 * 1024;
+/// Size of a batch of a larger body.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// Most pieces of a batch, as a client may send single bytes.
+const BATCH_CHUNKS_MAX: usize = 4096;
 
 /// A file under the staging directory that removes itself unless it is renamed away.
 pub(super) struct StagingFile {
@@ -32,6 +44,11 @@ impl StagingFile {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its name in the directory of staging files.
+    pub(super) fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 
     /// Leaves the file where it is; the next start decides about it.
@@ -60,7 +77,7 @@ pub(super) struct Staged {
     pub(super) size: u64,
     /// Lower-case hexadecimal.
     pub(super) md5: String,
-    /// The announced checksums, verified.
+    /// The announced checksums, verified, and the one that is computed anyway.
     pub(super) checksums: Checksums,
 }
 
@@ -70,6 +87,8 @@ pub(super) struct Announced {
     length: Option<u64>,
     md5: Option<String>,
     checksums: BTreeMap<Algorithm, Option<String>>,
+    /// Computed whether it was announced or not.
+    also: Option<Algorithm>,
     trailers: Option<Trailers>,
 }
 
@@ -77,51 +96,175 @@ impl Announced {
     /// Reads the headers of a request with a body.
     pub(super) fn by<T>(request: &S3Request<T>) -> Self {
         let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
+        let checksums = checksum::announced(&request.headers);
         Self {
             length: text("content-length").and_then(|length| length.parse().ok()),
             md5: text("content-md5").map(str::to_owned),
-            checksums: checksum::announced(&request.headers),
+            also: checksums.is_empty().then_some(Algorithm::DEFAULT),
+            checksums,
             trailers: request.extensions.get::<Trailers>().cloned(),
+        }
+    }
+
+    /// Computes this checksum too, instead of the one that is computed when none was announced.
+    pub(super) fn with(self, algorithm: Algorithm) -> Self {
+        Self { also: Some(algorithm), ..self }
+    }
+
+    /// The algorithm of the checksum the client sends.
+    pub(super) fn algorithm(&self) -> Option<Algorithm> {
+        self.checksums.keys().next().copied()
+    }
+
+    pub(super) fn length(&self) -> Option<u64> {
+        self.length
+    }
+}
+
+/// A body that has arrived.
+pub(super) enum Received {
+    /// Still in memory.
+    Small {
+        file: StagingFile,
+        body: Vec<Bytes>,
+        announced: Announced,
+    },
+    Staged(Staged),
+}
+
+impl Received {
+    /// The verified body in its staging file. Blocks.
+    pub(super) fn staged(self) -> S3Result<Staged> {
+        match self {
+            Self::Small { file, body, announced } => {
+                let mut writing = Writing::new(file, announced)?;
+                writing.write(&body)?;
+                writing.finish()
+            }
+            Self::Staged(staged) => Ok(staged),
         }
     }
 }
 
 /// Writes `body` to `file` and verifies it.
 pub(super) async fn stage(file: StagingFile, body: Option<StreamingBlob>, announced: Announced) -> S3Result<Staged> {
-    let mut out = tokio::fs::File::create(file.path()).await.map_err(internal("create a staging file"))?;
-    let mut md5 = Md5::new();
-    let mut hasher = checksum::hasher(announced.checksums.keys().copied());
-    let mut size = 0u64;
-    if let Some(mut body) = body {
-        while let Some(chunk) = body.next().await {
-            let chunk = chunk.map_err(|error| {
-                let mut refusal = s3_error!(IncompleteBody, "the body ended early or was malformed");
-                refusal.set_source(error);
-                refusal
-            })?;
-            md5.update(&chunk);
-            hasher.update(&chunk);
-            size += chunk.len() as u64;
-            out.write_all(&chunk).await.map_err(internal("write a staging file"))?;
-        }
-    }
-    out.flush().await.map_err(internal("write a staging file"))?;
-    drop(out);
+    let received = receive(file, body, announced).await?;
+    blocking(move || received.staged()).await
+}
 
-    if announced.length.is_some_and(|length| length != size) {
-        return Err(s3_error!(IncompleteBody, "the body is not as long as announced"));
+/// Takes `body` in: a small one into memory, a larger one into `file`.
+pub(super) async fn receive(
+    file: StagingFile,
+    body: Option<StreamingBlob>,
+    announced: Announced,
+) -> S3Result<Received> {
+    let Some(mut body) = body else { return Ok(Received::Small { file, body: Vec::new(), announced }) };
+    let small = usize::try_from(SMALL_BYTES).unwrap_or(usize::MAX);
+    let gathered = next_batch(&mut body, small).await?;
+    if !gathered.has_more {
+        return Ok(Received::Small { file, body: gathered.chunks, announced });
     }
-    let md5 = md5.finalize();
-    if announced.md5.as_ref().is_some_and(|expected| *expected != BASE64_STANDARD.encode(md5)) {
-        return Err(integrity::wrong_md5());
+    let mut batch = gathered;
+    let first = batch.chunks;
+    let mut running = spawn(move || {
+        let mut writing = Writing::new(file, announced)?;
+        writing.write(&first)?;
+        Ok(writing)
+    });
+    while batch.has_more {
+        // Arrives while the one before is hashed.
+        let next = next_batch(&mut body, BATCH_BYTES).await;
+        let mut writing = written(running).await?;
+        batch = next?;
+        let chunks = std::mem::take(&mut batch.chunks);
+        running = spawn(move || {
+            writing.write(&chunks)?;
+            Ok(writing)
+        });
     }
-    let checksums = checksum::from_dto(hasher.finalize());
-    for (algorithm, in_header) in announced.checksums {
-        let in_trailer = || announced.trailers.as_ref()?.get(algorithm.header());
-        let expected = in_header.or_else(in_trailer);
-        if expected.as_ref() != checksums.get(&algorithm) {
-            return Err(integrity::wrong_checksum(algorithm));
+    let writing = written(running).await?;
+    blocking(move || writing.finish().map(Received::Staged)).await
+}
+
+type Running = tokio::task::JoinHandle<S3Result<Writing>>;
+
+fn spawn(work: impl FnOnce() -> S3Result<Writing> + Send + 'static) -> Running {
+    tokio::task::spawn_blocking(work)
+}
+
+async fn written(running: Running) -> S3Result<Writing> {
+    running.await.unwrap_or_else(|panicked| Err(s3s::S3Error::internal_error(panicked)))
+}
+
+struct Batch {
+    chunks: Vec<Bytes>,
+    /// Whether it ended because it was full.
+    has_more: bool,
+}
+
+/// The next chunks of a body, until they are more than `bytes` or the body ends.
+async fn next_batch(body: &mut StreamingBlob, bytes: usize) -> S3Result<Batch> {
+    let (mut chunks, mut size) = (Vec::new(), 0);
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| {
+            let mut refusal = s3_error!(IncompleteBody, "the body ended early or was malformed");
+            refusal.set_source(error);
+            refusal
+        })?;
+        size += chunk.len();
+        chunks.push(chunk);
+        if size > bytes || chunks.len() == BATCH_CHUNKS_MAX {
+            return Ok(Batch { chunks, has_more: true });
         }
     }
-    Ok(Staged { file, size, md5: data_encoding::HEXLOWER.encode(&md5), checksums })
+    Ok(Batch { chunks, has_more: false })
+}
+
+/// A staging file while it is written. Blocks.
+struct Writing {
+    file: StagingFile,
+    out: File,
+    md5: Md5,
+    hasher: ChecksumHasher,
+    size: u64,
+    announced: Announced,
+}
+
+impl Writing {
+    fn new(file: StagingFile, announced: Announced) -> S3Result<Self> {
+        let out = File::create(file.path()).map_err(internal("create a staging file"))?;
+        let hasher = checksum::hasher(announced.checksums.keys().copied().chain(announced.also));
+        Ok(Self { file, out, md5: Md5::new(), hasher, size: 0, announced })
+    }
+
+    fn write(&mut self, chunks: &[Bytes]) -> S3Result<()> {
+        for chunk in chunks {
+            self.md5.update(chunk);
+            self.hasher.update(chunk);
+            self.size += chunk.len() as u64;
+            self.out.write_all(chunk).map_err(internal("write a staging file"))?;
+        }
+        Ok(())
+    }
+
+    /// Compares with what was announced.
+    fn finish(self) -> S3Result<Staged> {
+        let Self { file, out: _, md5, hasher, size, announced } = self;
+        if announced.length.is_some_and(|length| length != size) {
+            return Err(s3_error!(IncompleteBody, "the body is not as long as announced"));
+        }
+        let md5 = md5.finalize();
+        if announced.md5.as_ref().is_some_and(|expected| *expected != BASE64_STANDARD.encode(md5)) {
+            return Err(integrity::wrong_md5());
+        }
+        let checksums = checksum::from_dto(hasher.finalize());
+        for (algorithm, in_header) in announced.checksums {
+            let in_trailer = || announced.trailers.as_ref()?.get(algorithm.header());
+            let expected = in_header.or_else(in_trailer);
+            if expected.as_ref() != checksums.get(&algorithm) {
+                return Err(integrity::wrong_checksum(algorithm));
+            }
+        }
+        Ok(Staged { file, size, md5: data_encoding::HEXLOWER.encode(&md5), checksums })
+    }
 }

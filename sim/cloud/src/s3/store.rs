@@ -1,58 +1,74 @@
-//! Files and index in step: the one place where an object's bytes and its metadata change together.
+//! The store: the one place where an object's bytes and its metadata change together.
 //!
-//! A write records its intent, renames the staging file into place, then makes the object visible, all under one lock. A
-//! reader looks the object up and opens its file under the same lock, so it sees one version, whole, and keeps seeing it
-//! while it is replaced. A process that dies in between is repaired at the next start: a rename that happened is
-//! finished, one that did not is forgotten. A change that fails in between (a full disk) is repaired in the same way by
-//! the next request that gets through; until then its key is answered `InternalError`, never with bytes and metadata of
-//! different versions. Knows nothing of HTTP.
+//! A change of an object is planned ([`super::planning`]) and made ([`super::in_place`]) under one lock, with one commit
+//! of the index, which also holds the event that is due. A reader looks the object up and opens its file under the same
+//! lock, so it sees one version, whole, and keeps seeing it while it is replaced. A change that fails is taken back before
+//! the next request gets the lock; if that fails too its key is answered `InternalError` until it succeeds, never with
+//! bytes and metadata of different versions. Knows nothing of HTTP.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use lakebed_contract::{Clock, EventSink, Seed, Timestamp};
+use lakebed_contract::{Clock, Seed, Timestamp};
 use s3s::config::{S3Config, StaticConfigProvider};
-use s3s::dto::ETagCondition;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Result, s3_error};
 use serde_json::Value;
-use tokio::sync::mpsc;
 
 use super::checksum::Checksums;
+use super::conditional::Watches;
+pub(super) use super::conditional::{WriteCondition, precondition_failed};
 use super::delivery::{Delivery, Outbox};
 use super::file_name;
-use super::in_place::{RepairError, put_in_place, remove_in_place, repair, sweep};
-use super::index::{BucketRecord, Index, Intent, JoinedPart, ObjectRecord, OpenIntent, StoredHeaders};
+use super::gate::S3Gate;
+use super::host::PathStyle;
+use super::in_place::{self, DISPLACED, Files, OBJECTS, STAGING, finish_old_intents, sweep};
+use super::index::{BucketRecord, Index, JoinedPart, ObjectRecord, StoredHeaders};
 use super::integrity::XML_BODY_BYTES_MAX;
 use super::internal;
-use super::notification::{self, Created, Rule};
+use super::lifecycle::Lifecycles;
+use super::notification::{self, Created, EventKind, Rule};
 use super::operations::Operations;
 use super::part_files::{Held, PartFiles};
+use super::planning;
 use super::staging::StagingFile;
+use super::sweeper::Sweeper;
+use super::versioning::Versioning;
+use crate::config::{CloudConfig, Fsync};
+use crate::durability::{Flush, WriteAheadLog, sync_folders};
 use crate::error::CloudError;
+
+/// The index, under the state directory.
+const INDEX: &str = "s3.sqlite";
 
 /// The objects of all buckets.
 pub struct S3Store {
-    objects: PathBuf,
-    staging: PathBuf,
+    state_dir: PathBuf,
+    fsync: Fsync,
     parts: PartFiles,
     index: Mutex<Index>,
-    /// Whether a change failed between a file and its index entry, and its intent is still in the index.
+    /// Locked only while the index is.
+    files: Mutex<Files>,
+    /// Whether a change could be neither made nor taken back.
     is_unfinished: AtomicBool,
+    pub(super) watches: Watches,
     staged: AtomicU64,
     pub(super) clock: Clock,
     pub(super) seed: Seed,
     outbox: Arc<Outbox>,
     delivery: Option<Delivery>,
+    pub(super) lifecycles: Lifecycles,
+    sweeper: Sweeper,
 }
 
 impl std::fmt::Debug for S3Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("S3Store").field("objects", &self.objects).finish_non_exhaustive()
+        f.debug_struct("S3Store").field("state_dir", &self.state_dir).finish_non_exhaustive()
     }
 }
 
@@ -70,87 +86,69 @@ pub(super) struct Write<'a> {
     pub(super) condition: WriteCondition,
 }
 
-/// `If-Match` and `If-None-Match` of a write.
-#[derive(Default)]
-pub(super) struct WriteCondition {
-    pub(super) if_match: Option<ETagCondition>,
-    pub(super) if_none_match: Option<ETagCondition>,
-}
-
-impl WriteCondition {
-    fn check(&self, current: Option<&ObjectRecord>) -> S3Result<()> {
-        match (&self.if_none_match, current) {
-            (Some(ETagCondition::ETag(_)), _) => {
-                return Err(s3_error!(NotImplemented, "If-None-Match of a write must be `*`"));
-            }
-            (Some(ETagCondition::Any), Some(_)) => return Err(precondition_failed()),
-            (Some(ETagCondition::Any) | None, _) => (),
-        }
-        match (&self.if_match, current) {
-            (None, _) | (Some(ETagCondition::Any), Some(_)) => Ok(()),
-            (Some(_), None) => Err(s3_error!(NoSuchKey)),
-            (Some(ETagCondition::ETag(expected)), Some(current)) if expected.value() == current.etag => Ok(()),
-            (Some(ETagCondition::ETag(_)), Some(_)) => Err(precondition_failed()),
-        }
-    }
-}
-
-pub(super) fn precondition_failed() -> s3s::S3Error {
-    s3_error!(PreconditionFailed, "At least one of the pre-conditions you specified did not hold")
-}
-
 impl S3Store {
     /// Opens the objects kept in `state_dir`, repairs what a dead process left half done, starts event delivery.
-    pub(crate) fn open(
-        state_dir: &Path,
-        clock: Clock,
-        seed: Seed,
-        events: EventSink,
-        notifications: Option<mpsc::Sender<Value>>,
-    ) -> Result<Self, CloudError> {
+    pub(crate) fn open(config: &CloudConfig) -> Result<Self, CloudError> {
+        let CloudConfig { state_dir, clock, seed, events, .. } = config;
         let folder = |name: &str| {
             let path = state_dir.join(name);
             fs::create_dir_all(&path).map_err(CloudError::state("create", &path)).map(|()| path)
         };
-        let (objects, staging, parts) = (folder("s3")?, folder("s3-staging")?, folder("s3-parts")?);
-        let path = state_dir.join("s3.sqlite");
-        let metadata = |source| CloudError::Metadata { path: path.clone(), source };
-        let mut index = Index::open(&path).map_err(metadata)?;
-        for open in index.intents().map_err(metadata)? {
-            events.log(format!("cloud: repairing an interrupted change of bucket {}", open.bucket));
-            repair(&mut index, &objects, &staging, open).map_err(|error| match error {
-                RepairError::Metadata(source) => metadata(source),
-                RepairError::File { path, source } => CloudError::State { action: "remove", path, source },
-            })?; // Whether an event became due does not matter yet: all that wait are counted below.
+        folder(OBJECTS)?;
+        let (staging, displaced, parts) = (folder(STAGING)?, folder(DISPLACED)?, folder("s3-parts")?);
+        if config.fsync.flushes() {
+            sync_folders(state_dir, &[OBJECTS, STAGING, DISPLACED, "s3-parts"])?;
         }
+        let path = state_dir.join(INDEX);
+        let metadata = |source| CloudError::Metadata { path: path.clone(), source };
+        let mut index = Index::open(&path, config.fsync).map_err(metadata)?;
+        // Events that become due by it are counted below, with all that wait.
+        let interrupted = finish_old_intents(&mut index, state_dir).map_err(|error| error.at_start(&path))?;
+        if interrupted > 0 {
+            events.log(format!("cloud: {interrupted} interrupted changes of S3 objects were finished or forgotten"));
+        }
+        let files = Files::open(state_dir, config.fsync, &index).map_err(|error| error.at_start(&path))?;
         sweep(&staging, |_| false)?;
+        sweep(&displaced, |_| false)?;
+        let lifecycles = Lifecycles::load(&index).map_err(metadata)?;
         let part_files = index.part_files().map_err(metadata)?;
         sweep(&parts, |name| part_files.contains(name))?;
-        let outbox = Arc::new(Outbox::new(index.outbox_count().map_err(metadata)?, events));
+        let delivery = Delivery::of(config)?;
+        if let Some(delivery) = &delivery {
+            delivery.register(&mut index, events).map_err(metadata)?;
+        }
+        let outbox = Arc::new(Outbox::new(index.outbox_count().map_err(metadata)?, events.clone()));
         Ok(Self {
-            objects,
-            staging,
+            state_dir: state_dir.clone(),
+            fsync: config.fsync,
             parts: PartFiles::new(parts),
             index: Mutex::new(index),
+            files: Mutex::new(files),
             is_unfinished: AtomicBool::new(false),
+            watches: Watches::default(),
             staged: AtomicU64::new(0),
-            clock,
+            clock: clock.clone(),
             seed: seed.child("s3"),
             outbox,
-            delivery: notifications.map(Delivery::new),
+            delivery,
+            lifecycles,
+            sweeper: Sweeper::default(),
         })
     }
 
     /// The HTTP service over this store; starts the delivery of events.
-    pub(crate) fn service(store: &Arc<Self>) -> S3Service {
+    pub(crate) fn service(store: &Arc<Self>, gate: S3Gate) -> S3Service {
         if let Some(delivery) = &store.delivery {
-            delivery.start(Arc::clone(store), Arc::clone(&store.outbox));
+            delivery.start(store, &store.outbox);
         }
+        store.sweeper.start(store);
         let mut config = S3Config::default();
         config.xml_max_body_size = XML_BODY_BYTES_MAX;
         config.post_object_max_file_size = 0;
         let mut builder = S3ServiceBuilder::new(Operations(Arc::clone(store)));
+        builder.set_host(PathStyle);
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+        gate.close(&mut builder);
         builder.build()
     }
 
@@ -161,6 +159,8 @@ impl S3Store {
 
     /// Hands over what is pending, for at most `grace`.
     pub(crate) async fn stop_delivery(&self, grace: Duration) {
+        // What it expires is to be delivered as well.
+        self.sweeper.stop().await;
         if let Some(delivery) = &self.delivery {
             delivery.stop(grace).await;
         }
@@ -168,6 +168,7 @@ impl S3Store {
 
     /// Ends the delivery without waiting.
     pub(crate) fn abandon_delivery(&self) {
+        self.sweeper.abandon();
         if let Some(delivery) = &self.delivery {
             delivery.abandon();
         }
@@ -185,42 +186,30 @@ impl S3Store {
     /// The index; SQLite calls block, so only where blocking is allowed.
     pub(super) fn index(&self) -> MutexGuard<'_, Index> {
         // Each method of the index is a transaction, so a panic elsewhere leaves nothing half done in it.
-        let mut index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_unfinished.load(Ordering::Acquire) {
-            match self.finish_changes(&mut index) {
-                Ok(()) => self.is_unfinished.store(false, Ordering::Release),
-                Err(RepairError::Metadata(error)) => tracing::error!(%error, "failed to finish an interrupted change"),
-                Err(RepairError::File { source, .. }) => {
-                    tracing::error!(error = %source, "failed to finish an interrupted change");
-                }
+            let mut files = self.files();
+            if let Err(error) = files.settle(&index) {
+                tracing::error!(?error, "failed to settle an interrupted change");
             }
+            self.set_unfinished(files.has_open());
         }
         index
     }
 
-    /// Finishes or forgets what failed half way. All changes are made under the lock of the index, so every intent that
-    /// is there when the lock was just taken is such a one.
-    fn finish_changes(&self, index: &mut Index) -> Result<(), RepairError> {
-        let mut outcome = Ok(());
-        for open in index.intents()? {
-            match repair(index, &self.objects, &self.staging, open) {
-                Ok(true) => self.outbox.added(),
-                Ok(false) => (),
-                // The others may still be finished.
-                Err(error) => outcome = outcome.and(Err(error)),
-            }
-        }
-        outcome
+    /// The files; only under the lock of the index.
+    pub(super) fn files(&self) -> MutexGuard<'_, Files> {
+        // A change that a panic cut off is still in it, open.
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_unfinished(&self, is_unfinished: bool) {
+        self.is_unfinished.store(is_unfinished, Ordering::Release);
     }
 
     /// `InternalError` for a key whose file and record may be of different versions.
-    pub(super) fn check_finished(&self, index: &Index, bucket: &str, key: &str) -> S3Result<()> {
-        if !self.is_unfinished.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let open = index.intents().map_err(internal("look up interrupted changes"))?;
-        let is_put = |open: &OpenIntent| matches!(open.intent, Intent::Put { .. });
-        if open.iter().any(|open| open.bucket == bucket && open.key == key && is_put(open)) {
+    pub(super) fn check_finished(&self, _index: &Index, bucket: &str, key: &str) -> S3Result<()> {
+        if self.is_unfinished.load(Ordering::Acquire) && self.files().is_open(bucket, key) {
             return Err(s3_error!(InternalError, "an earlier write of this object is not finished"));
         }
         Ok(())
@@ -228,7 +217,18 @@ impl S3Store {
 
     /// A new staging file.
     pub(super) fn staging_file(&self) -> StagingFile {
-        StagingFile::new(self.staging.join(format!("{:016x}", self.staged.fetch_add(1, Ordering::Relaxed))))
+        let name = format!("{:016x}", self.staged.fetch_add(1, Ordering::Relaxed));
+        StagingFile::new(self.state_dir.join(STAGING).join(name))
+    }
+
+    pub(super) fn bucket_dir(&self, bucket: &str) -> PathBuf {
+        self.state_dir.join(OBJECTS).join(bucket)
+    }
+
+    /// Makes a staged body the file of a part that the index is about to name; only under the lock of the index.
+    pub(super) fn place_part(&self, staged: &StagingFile, file: &str) -> S3Result<()> {
+        let placed = self.files().place_part(staged.path(), &self.part_path(file));
+        placed.map_err(internal("make a staging file a part"))
     }
 
     /// Where a part lies.
@@ -253,7 +253,10 @@ impl S3Store {
         if existing.is_some() {
             return Ok(existing);
         }
-        fs::create_dir_all(self.objects.join(name)).map_err(internal("create a bucket directory"))?;
+        fs::create_dir_all(self.bucket_dir(name)).map_err(internal("create a bucket directory"))?;
+        if self.fsync == Fsync::Always {
+            in_place::sync(&self.state_dir.join(OBJECTS)).map_err(internal("create a bucket directory"))?;
+        }
         let bucket = BucketRecord {
             name: name.to_owned(),
             region: region.to_owned(),
@@ -264,123 +267,67 @@ impl S3Store {
         Ok(None)
     }
 
-    /// Removes an empty bucket.
-    pub(super) fn delete_bucket(&self, name: &str) -> S3Result<()> {
-        let mut index = self.index();
-        found_bucket(&index, name)?;
-        if !index.scan(name, &[], None, 1).map_err(internal("scan a bucket"))?.is_empty() {
-            return Err(s3_error!(BucketNotEmpty));
-        }
-        let parts = index.delete_bucket(name).map_err(internal("delete a bucket"))?;
-        // Under the lock: a bucket of the same name, made at once, would lose its first objects.
-        fs::remove_dir_all(self.objects.join(name)).map_err(internal("remove a bucket directory"))?;
-        drop(index);
-        self.remove_parts(&parts);
-        Ok(())
-    }
-
     /// Makes a write visible; gives the new record.
     pub(super) fn commit(&self, write: Write<'_>) -> S3Result<ObjectRecord> {
-        self.commit_locked(&mut self.index(), write)
+        self.sync_staged(&write.file)?;
+        self.commit_locked(&mut self.index(), write, None)
     }
 
-    /// Makes the joined parts of an upload visible and ends the upload, in one step for all other requests.
+    /// Makes the joined parts of an upload visible and ends the upload, in one step.
     pub(super) fn commit_upload(&self, upload: &str, write: Write<'_>) -> S3Result<ObjectRecord> {
+        self.sync_staged(&write.file)?;
         let mut index = self.index();
         found_bucket(&index, write.bucket)?;
         if index.upload(upload).map_err(internal("look up an upload"))?.is_none() {
             // Aborted, or completed by another request, while its parts were joined.
             return Err(s3_error!(NoSuchUpload));
         }
-        let record = self.commit_locked(&mut index, write)?;
-        let files = index.remove_upload(upload).map_err(internal("forget an upload"))?;
+        let parts = index.parts(upload).map_err(internal("look up parts"))?;
+        let record = self.commit_locked(&mut index, write, Some(upload))?;
         drop(index);
-        self.remove_parts(&files);
+        self.remove_parts(&parts.into_iter().map(|(_, part)| part.file).collect::<Vec<_>>());
         Ok(record)
     }
 
-    fn commit_locked(&self, index: &mut Index, write: Write<'_>) -> S3Result<ObjectRecord> {
+    /// Outside the lock: a flush takes long, and what it flushes is not visible yet.
+    pub(super) fn sync_staged(&self, file: &StagingFile) -> S3Result<()> {
+        Files::sync_staged(self.fsync, file.path()).map_err(internal("flush a staging file"))
+    }
+
+    fn commit_locked(&self, index: &mut Index, write: Write<'_>, upload: Option<&str>) -> S3Result<ObjectRecord> {
         let Write { bucket, key, file, size, etag, checksums, headers, parts, created, condition } = write;
         let rules = Rule::parse_all(&found_bucket(index, bucket)?.rules)?;
         self.check_finished(index, bucket, key)?;
+        let versioning = Versioning::of(index, bucket)?;
         let current = index.object(bucket, key).map_err(internal("look up an object"))?;
         condition.check(current.as_ref())?;
 
         let now = self.clock.now();
-        let bucket_dir = self.objects.join(bucket);
+        let number = index.number_change(now);
+        let place = current.as_ref().map(|current| current.file.clone());
         let record = ObjectRecord {
-            file: current.map_or_else(|| file_name::choose(&bucket_dir, key), |current| current.file),
+            file: place.unwrap_or_else(|| file_name::choose(&self.bucket_dir(bucket), key)),
             size,
             etag,
             last_modified: now,
-            sequence: index.next_sequence(now).map_err(internal("number a write"))?,
+            sequence: number,
             checksums,
             headers,
             parts,
+            version_id: versioning.new_id(self.seed, number),
+            is_marker: false,
         };
-        let event = notification::event_for(&rules, created, bucket, key, &record);
-        let staged = file.path().file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let intent = Intent::Put { staged, record: Box::new(record.clone()), event: event.clone() };
-        let intent = index.begin_put(bucket, key, &intent).map_err(internal("record a write"))?;
-        if let Err(error) = put_in_place(file.path(), &bucket_dir, &record.file) {
-            if let Err(error) = index.forget_intent(intent) {
-                tracing::error!(%error, "s3 failed to forget a write");
-                // Only the staging file tells that this write did not happen.
-                file.leave();
-                self.is_unfinished.store(true, Ordering::Release);
-            }
-            return Err(internal("rename a staging file")(error));
+        let staged = format!("{STAGING}/{}", file.name());
+        let plan = planning::write(index, versioning, (bucket, key), current, record.clone(), staged);
+        let mut plan = plan.map_err(internal("look up versions"))?;
+        plan.rows.event = notification::event_for(&rules, EventKind::Created(created), bucket, key, &record, now);
+        plan.rows.ended_upload = upload;
+        let made = self.make(index, &plan, "record an object");
+        if made.is_ok() || self.is_unfinished.load(Ordering::Acquire) {
+            // It is the object by now, or the change may still have to find it.
+            file.leave();
         }
-        if let Err(error) = index.finish_put(intent, bucket, key, &record, event.as_ref()) {
-            // The bytes are in place already: from here on only forward.
-            self.is_unfinished.store(true, Ordering::Release);
-            return Err(internal("record an object")(error));
-        }
-        if event.is_some() {
-            // Under the lock: the delivery cannot have taken the event before it is counted.
-            self.outbox.added();
-        }
-        Ok(record)
-    }
-
-    /// The object as it is now.
-    pub(super) fn object(&self, bucket: &str, key: &str) -> S3Result<ObjectRecord> {
-        let index = self.index();
-        self.check_finished(&index, bucket, key)?;
-        found_object(&index, bucket, key)
-    }
-
-    /// The object as it is now, and its bytes; they stay the same whatever happens to the key afterwards.
-    pub(super) fn open_object(&self, bucket: &str, key: &str) -> S3Result<(ObjectRecord, File)> {
-        let index = self.index();
-        self.check_finished(&index, bucket, key)?;
-        let record = found_object(&index, bucket, key)?;
-        let file = File::open(self.objects.join(bucket).join(&record.file)).map_err(internal("open an object"))?;
-        drop(index);
-        let size = file.metadata().map_err(internal("look at an object's file"))?.len();
-        if size != record.size {
-            // Somebody else wrote to the state directory, or the disk was full in the middle of a change.
-            return Err(s3_error!(InternalError, "an object's file does not have the size of the object"));
-        }
-        Ok((record, file))
-    }
-
-    /// Removes an object if it is there and `condition` holds.
-    pub(super) fn delete_object(&self, bucket: &str, key: &str, condition: &WriteCondition) -> S3Result<()> {
-        let mut index = self.index();
-        found_bucket(&index, bucket)?;
-        self.check_finished(&index, bucket, key)?;
-        let current = index.object(bucket, key).map_err(internal("look up an object"))?;
-        condition.check(current.as_ref())?;
-        let Some(current) = current else { return Ok(()) };
-        let intent = index.begin_delete(bucket, key, &current.file).map_err(internal("delete an object"))?;
-        let removed = remove_in_place(&self.objects.join(bucket), &current.file);
-        let removed = removed.map_err(internal("remove an object's file"));
-        let done = removed.and_then(|()| index.forget_intent(intent).map_err(internal("forget a delete")));
-        if done.is_err() {
-            self.is_unfinished.store(true, Ordering::Release);
-        }
-        done
+        made.map(|()| record)
     }
 
     /// Removes files of parts that the index no longer names, as soon as nobody reads them.
@@ -407,12 +354,21 @@ pub(super) fn found_bucket(index: &Index, name: &str) -> S3Result<BucketRecord> 
     index.bucket(name).map_err(internal("look up a bucket"))?.ok_or_else(|| s3_error!(NoSuchBucket))
 }
 
-pub(super) fn found_object(index: &Index, bucket: &str, key: &str) -> S3Result<ObjectRecord> {
-    let found = index.object(bucket, key).map_err(internal("look up an object"))?;
-    if found.is_none() {
-        found_bucket(index, bucket)?;
+impl Flush for S3Store {
+    fn flush(&self) -> io::Result<()> {
+        let unsynced = {
+            let _index = self.index();
+            self.files().take_unsynced()
+        };
+        // Files before rows: a row that survives a power cut finds its file.
+        let mut synced = unsynced.iter().try_for_each(|path| in_place::sync(path));
+        synced = synced.and_then(|()| WriteAheadLog::of(&self.state_dir.join(INDEX)).flush());
+        if synced.is_err() {
+            let _index = self.index();
+            self.files().put_back_unsynced(unsynced);
+        }
+        synced
     }
-    found.ok_or_else(|| s3_error!(NoSuchKey, "The specified key does not exist."))
 }
 
 /// S3's form of a moment.

@@ -2,7 +2,8 @@
 //!
 //! Object tags live with the object's headers and change without touching its bytes, ETag or modification time; bucket
 //! tags are a setting of the bucket. The rules are AWS's: number, length (in UTF-16 units, as AWS counts), characters, no
-//! key twice, no `aws:` keys. Nobody is notified of a change of tags: rules for such events are refused.
+//! key twice, no `aws:` keys. A change of an object's tags is told to whom it may concern, in the same step; tags that come
+//! with a write are not told apart from it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,9 +19,9 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Response, S3Result, s3_error};
 
 use super::answering::with_status;
-use super::store::{S3Store, found_bucket, found_object};
-use super::writing::refuse_version;
-use super::{blocking, internal};
+use super::notification::{self, EventKind, Rule};
+use super::store::{S3Store, found_bucket};
+use super::{blocking, internal, versioning};
 
 /// Tags by key.
 pub(super) type Tags = BTreeMap<String, String>;
@@ -151,15 +152,36 @@ fn to_dto(tags: Tags) -> Vec<Tag> {
     tags.into_iter().map(|(key, value)| Tag { key: Some(key), value: Some(value) }).collect()
 }
 
-/// Replaces the tags of the object as it is now.
-async fn set_object_tags(store: &Arc<S3Store>, bucket: String, key: String, tags: Tags) -> S3Result<()> {
+/// A version of an object; `None` is the current one.
+struct Place {
+    bucket: String,
+    key: String,
+    version: Option<String>,
+}
+
+/// Replaces the tags of an object; gives its version.
+async fn set_object_tags(store: &Arc<S3Store>, place: Place, tags: Tags, kind: EventKind) -> S3Result<Option<String>> {
     let store = Arc::clone(store);
     blocking(move || {
+        let Place { bucket, key, version } = place;
         let index = store.index();
         store.check_finished(&index, &bucket, &key)?;
-        let mut record = found_object(&index, &bucket, &key)?;
+        let mut record = versioning::found(&index, &bucket, &key, version.as_deref())?;
         record.headers.tags = tags;
-        index.update_object(&bucket, &key, &record).map_err(internal("record tags"))
+        let rules = Rule::parse_all(&found_bucket(&index, &bucket)?.rules)?;
+        let event = notification::event_for(&rules, kind, &bucket, &key, &record, store.clock.now());
+        if event.is_some() {
+            store.outbox().admit()?;
+        }
+        index
+            .telling(event.as_ref(), |index| index.update_object(&bucket, &key, &record))
+            .map_err(internal("record tags"))?;
+        if event.is_some() {
+            // Under the lock: the delivery cannot have taken the event before it is counted.
+            store.outbox().added();
+        }
+        drop(index);
+        Ok(record.shown_version())
     })
     .await
 }
@@ -169,10 +191,10 @@ pub(super) async fn put_object(
     store: &Arc<S3Store>,
     input: PutObjectTaggingInput,
 ) -> S3Result<S3Response<PutObjectTaggingOutput>> {
-    refuse_version(input.version_id.as_deref())?;
     let tags = of_body(input.tagging, Tagged::Object)?;
-    set_object_tags(store, input.bucket, input.key, tags).await?;
-    Ok(S3Response::new(PutObjectTaggingOutput::default()))
+    let place = Place { bucket: input.bucket, key: input.key, version: input.version_id };
+    let version_id = set_object_tags(store, place, tags, EventKind::TagsPut).await?;
+    Ok(S3Response::new(PutObjectTaggingOutput { version_id }))
 }
 
 /// GetObjectTagging.
@@ -180,11 +202,11 @@ pub(super) async fn get_object(
     store: &Arc<S3Store>,
     input: GetObjectTaggingInput,
 ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
-    refuse_version(input.version_id.as_deref())?;
     let store = Arc::clone(store);
-    let record = blocking(move || store.object(&input.bucket, &input.key)).await?;
+    let record = blocking(move || store.object_version(&input.bucket, &input.key, input.version_id.as_deref())).await?;
+    let version_id = record.shown_version();
     let tag_set = to_dto(record.headers.tags);
-    Ok(S3Response::new(GetObjectTaggingOutput { tag_set, version_id: None }))
+    Ok(S3Response::new(GetObjectTaggingOutput { tag_set, version_id }))
 }
 
 /// DeleteObjectTagging.
@@ -192,9 +214,9 @@ pub(super) async fn delete_object(
     store: &Arc<S3Store>,
     input: DeleteObjectTaggingInput,
 ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
-    refuse_version(input.version_id.as_deref())?;
-    set_object_tags(store, input.bucket, input.key, Tags::new()).await?;
-    Ok(S3Response::new(DeleteObjectTaggingOutput::default()))
+    let place = Place { bucket: input.bucket, key: input.key, version: input.version_id };
+    let version_id = set_object_tags(store, place, Tags::new(), EventKind::TagsDeleted).await?;
+    Ok(S3Response::new(DeleteObjectTaggingOutput { version_id }))
 }
 
 /// Replaces the tags of a bucket; none at all is as good as never set.

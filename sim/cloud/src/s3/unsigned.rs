@@ -1,24 +1,33 @@
-//! Takes the signature off a request: header or presigned, any credential, never checked.
+//! Takes the signature off a request: header or presigned, any credential. Who is let in was decided before.
 //!
 //! Removes what signing added (headers, `X-Amz-…` query parameters) and decodes an `aws-chunked` body, so that `s3s`
 //! sees an anonymous request with plain bytes. Checksums that travel in trailers are kept for whoever reads the body:
-//! see [`Trailers`].
+//! see [`Trailers`]. Where signatures are enforced, a body that is not the signed one ends with an error, so that nothing
+//! is made of it.
 
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt, stream};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
-use hyper::body::Incoming;
+use http_body_util::BodyDataStream;
+use hyper::body::{Body as _, Incoming};
 use s3s::dto::StreamingBlob;
 use s3s::{S3Result, s3_error};
+use sha2::{Digest, Sha256};
 
-use super::aws_chunked::{self, Trailers};
+use super::aws_chunked::{self, DecodeError, Trailers};
 use super::{buckets, integrity, refused, unrouted};
+use crate::auth::{BodyFault, BodyRule, Denial, EMPTY_SHA256, Signed};
 
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 const DECODED_LENGTH: HeaderName = HeaderName::from_static("x-amz-decoded-content-length");
 const DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 const AWS_CHUNKED: &str = "aws-chunked";
+
+/// Query parameters of a URL presigned with Signature Version 2, as boto3 and the AWS CLI still make them for `us-east-1`.
+const PRESIGNED_V2_PARAMETERS: [&str; 3] = ["awsaccesskeyid", "signature", "expires"];
 
 /// Query parameters of a presigned URL, in lower case.
 const PRESIGNED_PARAMETERS: [&str; 7] = [
@@ -34,6 +43,7 @@ const PRESIGNED_PARAMETERS: [&str; 7] = [
 /// The same request without its signature and with its body decoded.
 pub(super) fn unsigned(request: Request<Incoming>) -> S3Result<Request<s3s::Body>> {
     let (mut parts, body) = request.into_parts();
+    let signed = parts.extensions.remove::<Signed>();
     refused::check(&parts.headers)?;
     unrouted::check(&parts.uri)?;
     integrity::check_headers(&parts.headers)?;
@@ -43,10 +53,9 @@ pub(super) fn unsigned(request: Request<Incoming>) -> S3Result<Request<s3s::Body
         parts.headers.remove(name);
     }
     parts.uri = without_presigned_parameters(parts.uri)?;
-    let is_chunked =
-        parts.headers.remove(CONTENT_SHA256).is_some_and(|hash| hash.as_bytes().starts_with(b"STREAMING-"));
-    if !is_chunked {
-        return Ok(Request::from_parts(parts, s3s::Body::from(body)));
+    let announced = parts.headers.remove(CONTENT_SHA256);
+    if !is_chunked(announced.as_ref(), signed.as_ref()) {
+        return Ok(Request::from_parts(parts, compared(body, signed)?));
     }
     let length = decoded_length(&parts.headers)?;
     parts.headers.remove(DECODED_LENGTH);
@@ -54,8 +63,63 @@ pub(super) fn unsigned(request: Request<Incoming>) -> S3Result<Request<s3s::Body
     drop_aws_chunked(&mut parts.headers);
     let trailers = Trailers::default();
     parts.extensions.insert(trailers.clone());
-    let decoded = StreamingBlob::wrap(aws_chunked::decode(body, length, trailers));
+    let chain = signed.and_then(|signed| match signed.rule {
+        BodyRule::Chunks(chain) => Some(*chain),
+        BodyRule::Unsigned | BodyRule::Sha256(_) => None,
+    });
+    let decoded = StreamingBlob::wrap(aws_chunked::decode(body, length, trailers, chain));
     Ok(Request::from_parts(parts, s3s::Body::from(decoded)))
+}
+
+/// Whether the body comes in chunks. Where its hash was signed it does not, whatever an unsigned header says: a presigned URL
+/// has that hash in its query, and whoever got the URL could add the header.
+fn is_chunked(announced: Option<&HeaderValue>, signed: Option<&Signed>) -> bool {
+    let is_streaming = announced.is_some_and(|hash| hash.as_bytes().starts_with(b"STREAMING-"));
+    is_streaming && !signed.is_some_and(|signed| matches!(signed.rule, BodyRule::Sha256(_)))
+}
+
+/// The body, compared with the hash that was signed.
+fn compared(body: Incoming, signed: Option<Signed>) -> S3Result<s3s::Body> {
+    let Some(Signed { rule: BodyRule::Sha256(announced), fault }) = signed else {
+        return Ok(s3s::Body::from(body));
+    };
+    if !body.is_end_stream() {
+        return Ok(s3s::Body::from(StreamingBlob::wrap(hashed(body, announced, fault))));
+    }
+    // Nobody would read it.
+    if announced != EMPTY_SHA256 {
+        fault.set(Denial::OtherContent { announced, computed: EMPTY_SHA256.to_owned() });
+        return Err(s3_error!(InvalidRequest, "the body is not the signed one"));
+    }
+    Ok(s3s::Body::from(body))
+}
+
+fn hashed(
+    body: Incoming,
+    announced: String,
+    fault: BodyFault,
+) -> impl Stream<Item = Result<Bytes, DecodeError>> + Send + Sync + 'static {
+    let body = BodyDataStream::new(body).map_err(|error| DecodeError::Read(error.into()));
+    let state = Hashed { body, hash: Sha256::new(), announced, fault };
+    stream::try_unfold(state, |mut state| async move {
+        if let Some(bytes) = state.body.try_next().await? {
+            state.hash.update(&bytes);
+            return Ok(Some((bytes, state)));
+        }
+        let computed = data_encoding::HEXLOWER.encode(&state.hash.finalize());
+        if computed == state.announced {
+            return Ok(None);
+        }
+        state.fault.set(Denial::OtherContent { announced: state.announced, computed });
+        Err(DecodeError::Refused)
+    })
+}
+
+struct Hashed<S> {
+    body: S,
+    hash: Sha256,
+    announced: String,
+    fault: BodyFault,
 }
 
 fn decoded_length(headers: &HeaderMap) -> S3Result<u64> {
@@ -76,13 +140,15 @@ fn drop_aws_chunked(headers: &mut HeaderMap) {
 }
 
 fn without_presigned_parameters(uri: Uri) -> S3Result<Uri> {
-    let Some(query) = uri.query().filter(|query| query.to_ascii_lowercase().contains("x-amz-signature=")) else {
-        return Ok(uri);
+    let Some(query) = uri.query() else { return Ok(uri) };
+    let name = |pair: &str| pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
+    let has = |wanted: &str| query.split('&').any(|pair| name(pair) == wanted);
+    let signing = match () {
+        () if has("x-amz-signature") => &PRESIGNED_PARAMETERS[..],
+        () if has("awsaccesskeyid") && has("signature") => &PRESIGNED_V2_PARAMETERS[..],
+        () => return Ok(uri),
     };
-    let is_signing = |pair: &&str| {
-        let name = pair.split('=').next().unwrap_or_default().to_ascii_lowercase();
-        PRESIGNED_PARAMETERS.contains(&name.as_str())
-    };
+    let is_signing = |pair: &&str| signing.contains(&name(pair).as_str());
     let kept: Vec<&str> = query.split('&').filter(|pair| !is_signing(pair)).collect();
     let path = uri.path();
     let rebuilt = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
@@ -102,8 +168,20 @@ mod tests {
             "/b/k?X-Amz-Algorithm=A&partNumber=2&X-Amz-Credential=c%2Fd&X-Amz-Signature=00&uploadId=u&x-id=UploadPart";
         let stripped = without_presigned_parameters(uri.parse().expect("a URI")).expect("stripped");
         assert_eq!(stripped.to_string(), "/b/k?partNumber=2&uploadId=u&x-id=UploadPart");
+        let older = "/b/k?AWSAccessKeyId=a&versionId=v&Signature=s%3D&Expires=1700000000";
+        let stripped = without_presigned_parameters(older.parse().expect("a URI")).expect("stripped");
+        assert_eq!(stripped.to_string(), "/b/k?versionId=v");
         let plain: Uri = "/b/k?prefix=X-Amz-Date".parse().expect("a URI");
         assert_eq!(without_presigned_parameters(plain.clone()).expect("stripped"), plain);
+    }
+
+    #[test]
+    fn a_signed_hash_is_of_the_body_as_it_is() {
+        let chunked = HeaderValue::from_static("STREAMING-UNSIGNED-PAYLOAD-TRAILER");
+        let signed = |rule: BodyRule| Signed { rule, fault: BodyFault::default() };
+        assert!(is_chunked(Some(&chunked), None) && is_chunked(Some(&chunked), Some(&signed(BodyRule::Unsigned))));
+        assert!(!is_chunked(Some(&chunked), Some(&signed(BodyRule::Sha256(EMPTY_SHA256.to_owned())))));
+        assert!(!is_chunked(Some(&HeaderValue::from_static(EMPTY_SHA256)), None) && !is_chunked(None, None));
     }
 
     #[test]

@@ -5,7 +5,10 @@ use std::time::Duration;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, MetadataDirective, Tag, Tagging, TaggingDirective};
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, CompletedMultipartUpload, MetadataDirective, Tag, Tagging, TaggingDirective,
+    VersioningConfiguration,
+};
 
 use crate::s3::{BUCKET, put, start, upload_part};
 use crate::{Running, code};
@@ -145,7 +148,7 @@ async fn tags_that_aws_does_not_take_are_refused() {
     assert_eq!(code(missing.send().await), "NoSuchKey");
     assert_eq!(code(s3.get_object_tagging().bucket(BUCKET).key("no").send().await), "NoSuchKey");
     let version = s3.get_object_tagging().bucket(BUCKET).key("k").version_id("v1");
-    assert_eq!(code(version.send().await), "NoSuchVersion");
+    assert_eq!(code(version.send().await), "InvalidArgument");
     running.stop().await;
 }
 
@@ -180,5 +183,33 @@ async fn a_bucket_has_tags_of_its_own() {
     s3.delete_bucket().bucket(BUCKET).send().await.expect("deleted");
     s3.create_bucket().bucket(BUCKET).send().await.expect("created");
     assert_eq!(refusal(get().send().await), expected, "a new bucket of the same name has no tags");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn each_version_has_tags_of_its_own() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let running = start(&dir).await;
+    let s3 = &running.s3;
+    let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+    s3.put_bucket_versioning().bucket(BUCKET).versioning_configuration(enabled).send().await.expect("enabled");
+    let put = |body: &'static [u8]| s3.put_object().bucket(BUCKET).key("k").body(ByteStream::from_static(body)).send();
+    let (first, second) = (put(b"1").await.expect("put"), put(b"2").await.expect("put"));
+    let (first, second) = (first.version_id().expect("a version"), second.version_id().expect("a version"));
+    let set = s3.put_object_tagging().bucket(BUCKET).key("k").version_id(first).tagging(tagging(&[("a", "1")]));
+    assert_eq!(set.send().await.expect("tagged").version_id(), Some(first));
+    let set = s3.put_object_tagging().bucket(BUCKET).key("k").tagging(tagging(&[("a", "2")]));
+    assert_eq!(set.send().await.expect("tagged").version_id(), Some(second), "the current version");
+    for (version, value) in [(first, "1"), (second, "2")] {
+        let got = s3.get_object_tagging().bucket(BUCKET).key("k").version_id(version).send().await.expect("tags");
+        assert_eq!((pairs(got.tag_set()), got.version_id()), (vec![("a", value)], Some(version)));
+    }
+    let unset = s3.delete_object_tagging().bucket(BUCKET).key("k").version_id(first).send().await.expect("untagged");
+    assert_eq!(unset.version_id(), Some(first));
+    assert_eq!(tags_of(s3, "k").await, "a=2");
+
+    let marker = s3.delete_object().bucket(BUCKET).key("k").send().await.expect("deleted");
+    let of_marker = s3.get_object_tagging().bucket(BUCKET).key("k").version_id(marker.version_id().expect("a version"));
+    assert_eq!(code(of_marker.send().await), "MethodNotAllowed");
     running.stop().await;
 }

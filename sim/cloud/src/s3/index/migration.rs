@@ -8,12 +8,21 @@ use rusqlite::{Connection, params};
 use super::SqlResult;
 
 /// Statements of each step, oldest first. A step that was published is never changed.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
 ALTER TABLE upload ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX upload_by_key ON upload (bucket, key, substr(id, 17));
 CREATE TABLE bucket_setting (bucket TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (bucket, name))
     WITHOUT ROWID;
-"];
+",
+    "
+CREATE TABLE version (bucket TEXT NOT NULL, key BLOB NOT NULL, newest INTEGER NOT NULL, is_null INTEGER NOT NULL,
+    non_current_since INTEGER, record TEXT NOT NULL, PRIMARY KEY (bucket, key, newest)) WITHOUT ROWID;
+CREATE UNIQUE INDEX version_null ON version (bucket, key) WHERE is_null = 1;
+CREATE TABLE last_change (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL);
+INSERT INTO last_change SELECT 1, value FROM sequence;
+",
+];
 
 /// Takes the steps that are still to be taken.
 pub(super) fn migrate(connection: &mut Connection) -> SqlResult<()> {
@@ -47,6 +56,7 @@ mod tests {
     use lakebed_contract::Timestamp;
 
     use super::*;
+    use crate::config::Fsync;
     use crate::s3::index::{Index, SCHEMA};
 
     #[test]
@@ -61,11 +71,12 @@ mod tests {
             old.execute("INSERT INTO upload VALUES (?, 'b', CAST('k' AS BLOB), ?)", params![id, headers]).expect("put");
         }
         for _ in 0..2 {
-            let index = Index::open(&path).expect("opens");
+            let index = Index::open(&path, Fsync::Never).expect("opens");
             let upload = index.upload(&id).expect("looked up").expect("still there");
             assert_eq!((upload.key.as_str(), upload.created_at), ("k", Timestamp::from_seconds(1_700_000_000)));
             assert!(upload.headers.tags.is_empty());
             assert_eq!(index.setting("b", "tags").expect("looked up"), None);
+            assert!(!index.has_versions("b").expect("looked up"));
         }
     }
 }

@@ -6,13 +6,25 @@
 
 use lakebed_contract::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
 
-use super::{Index, PartRecord, SqlResult, UploadRecord, json_column, key_column, to_json};
+use super::{Index, PartRecord, SqlResult, StoredHeaders, UploadRecord, json_column, key_column, to_json};
+use crate::s3::composed::UploadChecksum;
+
+/// What the column `headers` holds: what an upload was begun with.
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    #[serde(flatten)]
+    headers: StoredHeaders,
+    #[serde(default)]
+    checksum: UploadChecksum,
+}
 
 /// What a listing says about an upload.
 pub(in crate::s3) struct ListedUpload {
     pub(in crate::s3) id: String,
     pub(in crate::s3) key: String,
+    pub(in crate::s3) checksum: UploadChecksum,
     pub(in crate::s3) created_at: Timestamp,
 }
 
@@ -21,7 +33,7 @@ impl Index {
         let mut insert = self
             .connection
             .prepare_cached("INSERT INTO upload (id, bucket, key, headers, created_at) VALUES (?, ?, ?, ?, ?)")?;
-        let headers = to_json(&upload.headers)?;
+        let headers = to_json(&Begun { headers: upload.headers.clone(), checksum: upload.checksum })?;
         insert.execute(params![id, upload.bucket, upload.key.as_bytes(), headers, upload.created_at.0]).map(drop)
     }
 
@@ -29,10 +41,12 @@ impl Index {
         let mut query =
             self.connection.prepare_cached("SELECT bucket, key, headers, created_at FROM upload WHERE id = ?")?;
         let record = |row: &Row<'_>| {
+            let Begun { headers, checksum } = json_column(row, 2)?;
             Ok(UploadRecord {
                 bucket: row.get(0)?,
                 key: key_column(row, 1)?,
-                headers: json_column(row, 2)?,
+                headers,
+                checksum,
                 created_at: Timestamp(row.get(3)?),
             })
         };
@@ -91,13 +105,15 @@ impl Index {
         limit: usize,
     ) -> SqlResult<Vec<ListedUpload>> {
         let mut query = self.connection.prepare_cached(
-            "SELECT id, key, created_at FROM upload WHERE bucket = ?1 AND (key, substr(id, 17)) > (?2, ?3)
+            "SELECT id, key, headers, created_at FROM upload WHERE bucket = ?1 AND (key, substr(id, 17)) > (?2, ?3)
              AND (?4 IS NULL OR key < ?4) ORDER BY key, substr(id, 17) LIMIT ?5",
         )?;
         let (key, id_end) = behind;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = query.query_map(params![bucket, key, id_end, end, limit], |row| {
-            Ok(ListedUpload { id: row.get(0)?, key: key_column(row, 1)?, created_at: Timestamp(row.get(2)?) })
+            let Begun { checksum, .. } = json_column(row, 2)?;
+            let created_at = Timestamp(row.get(3)?);
+            Ok(ListedUpload { id: row.get(0)?, key: key_column(row, 1)?, checksum, created_at })
         })?;
         rows.collect()
     }
