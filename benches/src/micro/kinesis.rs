@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use data_encoding::BASE64;
-use lakebed_cloud::kinesis::{Kinesis, RETENTION};
-use lakebed_contract::{Clock, EventSink, Timestamp};
+use http_body_util::BodyExt as _;
+use lakebed_cloud::CloudConfig;
+use lakebed_cloud::kinesis::{Kinesis, RETENTION, Wire};
+use lakebed_contract::{Clock, Seed, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -86,7 +88,8 @@ impl Store {
     fn open() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let clock = Clock::virtual_at(Timestamp::from_seconds(1_700_000_000));
-        let kinesis = Kinesis::open(dir.path(), clock.clone(), &EventSink::default()).expect("an empty folder opens");
+        let kinesis = Kinesis::open(dir.path(), &CloudConfig::new(dir.path(), clock.clone(), Seed(7)))
+            .expect("an empty folder opens");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let store = Self { kinesis, clock, runtime, _dir: dir };
         store.call("CreateStream", to_bytes(&json!({"StreamName": STREAM, "ShardCount": 1})));
@@ -94,8 +97,12 @@ impl Store {
     }
 
     fn call(&self, operation: &str, body: Bytes) -> Value {
-        let answer = self.runtime.block_on(self.kinesis.handle(&format!("Kinesis_20131202.{operation}"), body));
-        let (status, body) = (answer.status(), answer.into_body());
+        let target = format!("Kinesis_20131202.{operation}");
+        let (status, body) = self.runtime.block_on(async {
+            let answer = self.kinesis.handle(&target, body, Wire::Json).await;
+            let status = answer.status();
+            (status, answer.into_body().collect().await.expect("a body in memory").to_bytes())
+        });
         assert!(status.is_success(), "{operation}: {status}");
         if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("a JSON answer") }
     }

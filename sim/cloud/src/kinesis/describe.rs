@@ -1,10 +1,80 @@
-//! How streams and shards are shown in answers.
+//! How streams and shards are shown in answers: DescribeStream, DescribeStreamSummary, DescribeLimits and ListStreams.
 
 use lakebed_contract::Timestamp;
 use serde_json::{Value, json};
 
 use super::description::{ShardDescription, StreamDescription, shard_id};
+use super::operations::{Answer, Operations, open_shards_of};
 use super::stream::{Layout, Stream};
+use super::wire::{DescribeStream, ListStreams, NamedStream, NamesStream};
+use super::{reshard, settings, sizing};
+
+const LISTED_STREAMS_DEFAULT: usize = 100;
+const DESCRIBED_SHARDS_DEFAULT: usize = 100;
+
+impl Operations {
+    pub(super) fn describe_stream(&self, request: &DescribeStream) -> Answer {
+        let stream = self.named(request.naming())?;
+        let layout = stream.layout()?;
+        let limit = request.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(DESCRIBED_SHARDS_DEFAULT);
+        let shards = shards_after(&layout, request.exclusive_start_shard_id.as_deref());
+        let mut description = description_of(&stream, &layout.description);
+        description["Shards"] = shards.iter().take(limit).map(|shard| shard_json(&stream, shard)).collect();
+        description["HasMoreShards"] = json!(shards.len() > limit);
+        Ok(json!({ "StreamDescription": description }))
+    }
+
+    pub(super) fn describe_stream_summary(&self, request: &NamedStream) -> Answer {
+        let stream = self.named(request.naming())?;
+        let layout = stream.layout()?;
+        let mut description = description_of(&stream, &layout.description);
+        description["OpenShardCount"] = json!(layout.open_shards().len());
+        description["ConsumerCount"] = json!(layout.description.consumers.len());
+        description["MaxRecordSizeInKiB"] = json!(layout.description.max_record_kib);
+        if layout.description.warm_mibps.is_some() {
+            description["WarmThroughput"] = sizing::warm_json(&layout.description);
+        }
+        Ok(json!({ "StreamDescriptionSummary": description }))
+    }
+
+    pub(super) fn describe_limits(&self) -> Answer {
+        let open: usize = self.all_streams().iter().map(|stream| open_shards_of(stream)).sum();
+        Ok(json!({
+            "ShardLimit": reshard::SHARDS_MAX,
+            "OpenShardCount": open,
+            "OnDemandStreamCount": self.on_demand_streams(),
+            "OnDemandStreamCountLimit": settings::ON_DEMAND_STREAMS_MAX,
+        }))
+    }
+
+    pub(super) fn list_streams(&self, request: &ListStreams) -> Answer {
+        let limit = request.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LISTED_STREAMS_DEFAULT);
+        let after = request.next_token.as_ref().or(request.exclusive_start_stream_name.as_ref());
+        let streams = self.streams();
+        let mut listed = streams.values().filter(|stream| after.is_none_or(|after| stream.name > *after));
+        let page: Vec<_> = listed.by_ref().take(limit).collect();
+        let has_more = listed.next().is_some();
+        let mut summaries = Vec::new();
+        for stream in &page {
+            summaries.push(json!({
+                "StreamName": stream.name,
+                "StreamARN": stream.arn(),
+                "StreamStatus": "ACTIVE",
+                "StreamModeDetails": { "StreamMode": stream.layout()?.description.mode },
+                "StreamCreationTimestamp": seconds(stream.created),
+            }));
+        }
+        let mut answer = json!({
+            "StreamNames": page.iter().map(|stream| &stream.name).collect::<Vec<_>>(),
+            "StreamSummaries": summaries,
+            "HasMoreStreams": has_more,
+        });
+        if let Some(last) = page.last().filter(|_| has_more) {
+            answer["NextToken"] = json!(last.name);
+        }
+        Ok(answer)
+    }
+}
 
 /// The shards behind the one called `after`, by id.
 pub(super) fn shards_after<'a>(layout: &'a Layout, after: Option<&str>) -> Vec<&'a ShardDescription> {

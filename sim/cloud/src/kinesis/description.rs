@@ -15,6 +15,8 @@ pub const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(super) const RETENTION_HOURS_MIN: u32 = 24;
 pub(super) const RETENTION_HOURS_MAX: u32 = 8760;
+/// What a record may have unless the stream says otherwise.
+pub(super) const RECORD_KIB_MIN: u32 = 1024;
 pub(super) const PROVISIONED: &str = "PROVISIONED";
 pub(super) const ON_DEMAND: &str = "ON_DEMAND";
 
@@ -36,11 +38,25 @@ pub(super) struct StreamDescription {
     pub(super) key_id: Option<String>,
     /// Enhanced metrics.
     pub(super) metrics: BTreeSet<String>,
+    /// Most data of a record.
+    pub(super) max_record_kib: u32,
+    /// Throughput that an on-demand stream was told to be ready for.
+    pub(super) warm_mibps: Option<u32>,
+    /// Registered consumers by name.
+    pub(super) consumers: BTreeMap<String, Consumer>,
     /// When the mode was changed, and when UpdateShardCount was called: both are limited per day.
     pub(super) mode_changes: Vec<Timestamp>,
     pub(super) scalings: Vec<Timestamp>,
     /// By number, which grows with age.
     pub(super) shards: Vec<ShardDescription>,
+}
+
+/// A registered consumer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Consumer {
+    pub(super) created: Timestamp,
+    #[serde(default)]
+    pub(super) tags: BTreeMap<String, String>,
 }
 
 /// A shard's place among the hash keys and in the lineage.
@@ -81,6 +97,10 @@ struct Kept {
     key_id: Option<String>,
     #[serde(default)]
     metrics: BTreeSet<String>,
+    max_record_kib: Option<u32>,
+    warm_mibps: Option<u32>,
+    #[serde(default)]
+    consumers: BTreeMap<String, Consumer>,
     #[serde(default)]
     mode_changes: Vec<Timestamp>,
     #[serde(default)]
@@ -106,6 +126,9 @@ impl TryFrom<Kept> for StreamDescription {
             tags: kept.tags,
             key_id: kept.key_id,
             metrics: kept.metrics,
+            max_record_kib: kept.max_record_kib.unwrap_or(RECORD_KIB_MIN),
+            warm_mibps: kept.warm_mibps,
+            consumers: kept.consumers,
             mode_changes: kept.mode_changes,
             scalings: kept.scalings,
             shards,
@@ -132,6 +155,9 @@ impl StreamDescription {
             tags: BTreeMap::new(),
             key_id: None,
             metrics: BTreeSet::new(),
+            max_record_kib: RECORD_KIB_MIN,
+            warm_mibps: None,
+            consumers: BTreeMap::new(),
             mode_changes: Vec::new(),
             scalings: Vec::new(),
             shards: initial_shards(shard_count, created),
@@ -155,6 +181,11 @@ impl StreamDescription {
     /// The shard called `id`.
     pub(super) fn shard_called(&self, id: &str) -> Option<&ShardDescription> {
         self.shards.iter().find(|shard| shard.id() == id)
+    }
+
+    /// Most data bytes of a record.
+    pub(super) fn record_bytes_max(&self) -> usize {
+        self.max_record_kib as usize * 1024
     }
 
     /// `KMS` or `NONE`.

@@ -6,13 +6,12 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-/// The account all streams belong to.
-pub(super) const ACCOUNT: &str = "000000000000";
+pub(super) use crate::place::{ACCOUNT, REGION};
 
 /// A request that cannot be served, by AWS's name.
 #[derive(Debug, thiserror::Error)]
 #[error("{code}: {message}")]
-pub(super) struct KinesisError {
+pub struct KinesisError {
     code: &'static str,
     message: String,
 }
@@ -44,6 +43,22 @@ impl KinesisError {
 
     pub(super) fn limit_exceeded(message: impl Into<String>) -> Self {
         Self::new("LimitExceededException", message)
+    }
+
+    /// For more than a shard takes or gives in a second.
+    pub(super) fn throughput_exceeded(shard: &str, stream: &str) -> Self {
+        let message = format!("Rate exceeded for shard {shard} in stream {stream} under account {ACCOUNT}.");
+        Self::new("ProvisionedThroughputExceededException", message)
+    }
+
+    /// For a failure of the service that was planned.
+    pub(super) fn planned() -> Self {
+        let message = "The request processing has failed because of an unknown error, exception or failure.";
+        Self::new("InternalFailure", message)
+    }
+
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(super) fn expired_iterator(message: impl Into<String>) -> Self {

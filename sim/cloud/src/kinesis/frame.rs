@@ -23,13 +23,42 @@ pub(super) struct NewRecord {
     pub(super) data: Vec<u8>,
 }
 
-/// A record as it was appended.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct StoredRecord {
+impl NewRecord {
+    /// Bytes of its frame.
+    pub(super) fn frame_bytes(&self) -> usize {
+        FRAME_HEADER_BYTES + PAYLOAD_HEADER_BYTES + self.partition_key.len() + self.data.len()
+    }
+}
+
+/// A record as it was appended. No `Debug`: it holds a client's data.
+pub(super) struct StoredRecord<'a> {
     pub(super) sequence: u64,
     pub(super) arrival: Timestamp,
-    pub(super) partition_key: String,
-    pub(super) data: Vec<u8>,
+    pub(super) partition_key: &'a str,
+    pub(super) data: &'a [u8],
+}
+
+/// What stands before a payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FrameHeader {
+    /// Bytes of the payload.
+    pub(super) length: usize,
+    pub(super) checksum: u32,
+}
+
+impl FrameHeader {
+    /// Reads a header; a length that no payload has is `None`.
+    pub(super) fn parse(bytes: [u8; FRAME_HEADER_BYTES]) -> Option<Self> {
+        let [length @ .., _, _, _, _] = bytes;
+        let [_, _, _, _, checksum @ ..] = bytes;
+        Some(Self { length: believed_length(length)?, checksum: u32::from_le_bytes(checksum) })
+    }
+}
+
+/// The length a frame announces, if a payload may have it.
+pub(super) fn believed_length(bytes: [u8; 4]) -> Option<usize> {
+    let length = usize::try_from(u32::from_le_bytes(bytes)).ok()?;
+    (PAYLOAD_HEADER_BYTES..=PAYLOAD_BYTES_MAX).contains(&length).then_some(length)
 }
 
 /// Appends a frame to `frames`; gives its length.
@@ -56,48 +85,30 @@ pub(super) fn write_frame(
 
 /// The payload of the first frame, and what is behind it; `None` when there is no whole sound frame.
 pub(super) fn next_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (checksum, rest) = rest.split_first_chunk::<4>()?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    if !(PAYLOAD_HEADER_BYTES..=PAYLOAD_BYTES_MAX).contains(&length) {
-        return None;
-    }
-    let (payload, behind) = rest.split_at_checked(length)?;
-    (crc32fast::hash(payload) == u32::from_le_bytes(*checksum)).then_some((payload, behind))
+    let (header, rest) = bytes.split_first_chunk::<FRAME_HEADER_BYTES>()?;
+    let header = FrameHeader::parse(*header)?;
+    let (payload, behind) = rest.split_at_checked(header.length)?;
+    (crc32fast::hash(payload) == header.checksum).then_some((payload, behind))
 }
 
 /// The record in the payload of a frame.
-pub(super) fn read_payload(payload: &[u8]) -> io::Result<StoredRecord> {
-    let parse = || {
-        let (sequence, rest) = payload.split_first_chunk::<8>()?;
-        let (arrival, rest) = rest.split_first_chunk::<8>()?;
-        let (key_length, rest) = rest.split_first_chunk::<2>()?;
-        let (key, data) = rest.split_at_checked(usize::from(u16::from_le_bytes(*key_length)))?;
-        Some(StoredRecord {
-            sequence: u64::from_le_bytes(*sequence),
-            arrival: Timestamp(i64::from_le_bytes(*arrival)),
-            partition_key: String::from_utf8(key.to_vec()).ok()?,
-            data: data.to_vec(),
-        })
-    };
-    parse().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a payload of the shard log is malformed"))
+pub(super) fn read_payload(payload: &[u8]) -> io::Result<StoredRecord<'_>> {
+    let parts = parts_of(payload);
+    let record =
+        parts.map(|(sequence, arrival, partition_key, data)| StoredRecord { sequence, arrival, partition_key, data });
+    record.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a payload of the shard log is malformed"))
 }
 
-/// What is wrong with bytes that are no whole sound frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Damage {
-    /// The last frame is not all there, or zeros follow.
-    Tail,
-    /// Something unsound has more behind it.
-    Inside,
+/// Sequence and arrival of the record in a payload, if it holds one.
+pub(super) fn place_of(payload: &[u8]) -> Option<(u64, Timestamp)> {
+    parts_of(payload).map(|(sequence, arrival, _, _)| (sequence, arrival))
 }
 
-/// Whether `rest`, which starts with no sound frame, is what a dying writer leaves behind.
-pub(super) fn damage_of(rest: &[u8]) -> Damage {
-    let announced = rest.first_chunk::<4>().map(|length| u32::from_le_bytes(*length) as usize);
-    let reaches_the_end = announced.is_none_or(|announced| {
-        (PAYLOAD_HEADER_BYTES..=PAYLOAD_BYTES_MAX).contains(&announced) && FRAME_HEADER_BYTES + announced >= rest.len()
-    });
-    let is_zero = rest.iter().all(|byte| *byte == 0);
-    if reaches_the_end || is_zero { Damage::Tail } else { Damage::Inside }
+fn parts_of(payload: &[u8]) -> Option<(u64, Timestamp, &str, &[u8])> {
+    let (sequence, rest) = payload.split_first_chunk::<8>()?;
+    let (arrival, rest) = rest.split_first_chunk::<8>()?;
+    let (key_length, rest) = rest.split_first_chunk::<2>()?;
+    let (key, data) = rest.split_at_checked(usize::from(u16::from_le_bytes(*key_length)))?;
+    let arrival = Timestamp(i64::from_le_bytes(*arrival));
+    Some((u64::from_le_bytes(*sequence), arrival, std::str::from_utf8(key).ok()?, data))
 }

@@ -11,15 +11,15 @@ use serde_json::{Value, json};
 use super::describe::from_seconds;
 use super::description::shard_id;
 use super::error::{ACCOUNT, KinesisError};
+use super::sequence_number::SequenceNumber;
+use super::shard::Shard;
 use super::shard_log::ShardLog;
-use super::stream::{SequenceNumber, Stream};
-use super::validation::Pattern;
-use super::wire::{GetShardIterator, NamesStream};
+use super::stream::{Layout, Stream};
+use super::wire::GetShardIterator;
+use crate::limits::kinesis::KinesisLimits;
 
 /// An iterator older than this is refused.
 pub(super) const ITERATOR_LIFETIME: Duration = Duration::from_secs(300);
-
-const KINDS: [&str; 5] = ["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER", "TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"];
 
 /// A place in a shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,35 +61,50 @@ fn in_words(at: Timestamp) -> String {
     at.to_datetime().format("%a %b %d %H:%M:%S UTC %Y").to_string()
 }
 
-impl GetShardIterator {
-    pub(super) fn check(&self) -> Result<(), KinesisError> {
-        let mut check = self.check_naming();
-        check.required(self.shard_id.as_deref(), "shardId");
-        check.name(self.shard_id.as_deref(), "shardId");
-        check.required(self.shard_iterator_type.as_deref(), "shardIteratorType");
-        check.one_of(self.shard_iterator_type.as_deref(), "shardIteratorType", &KINDS);
-        let starting = self.starting_sequence_number.as_deref();
-        check.pattern(starting, "startingSequenceNumber", Pattern::SequenceNumber);
-        check.finish()
-    }
+/// Where a reader asks to begin, and by which operation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Position<'a> {
+    pub(super) operation: &'static str,
+    pub(super) kind: &'a str,
+    pub(super) sequence_number: Option<&'a str>,
+    pub(super) timestamp: Option<f64>,
+}
+
+/// The sequence at which a position lies, or less; `layout` holds the shard.
+pub(super) fn first_sequence(
+    stream: &Stream,
+    layout: &Layout,
+    shard: &Shard,
+    position: Position<'_>,
+    now: Timestamp,
+) -> Result<u64, KinesisError> {
+    let start = Start::of(stream, position, shard.number, now)?;
+    let mut log = shard.log();
+    log.trim(layout.description.horizon(now)).map_err(|error| KinesisError::internal("trim a shard", &error))?;
+    Ok(start.sequence(&log))
 }
 
 /// GetShardIterator.
 pub(super) fn get_shard_iterator(
     stream: &Stream,
     request: &GetShardIterator,
+    rates: &KinesisLimits,
     now: Timestamp,
 ) -> Result<Value, KinesisError> {
     let id = request.shard_id.as_deref().unwrap_or_default();
     let layout = stream.layout()?;
     let number = layout.description.shard_called(id).map(|shard| shard.number);
     let shard = number.and_then(|number| layout.shard(number)).ok_or_else(|| shard_not_found(stream, id))?;
-    let start = Start::of(stream, request, shard.number, now)?;
-    let from = {
-        let mut log = shard.log();
-        log.trim(layout.description.horizon(now)).map_err(|error| KinesisError::internal("trim a shard", &error))?;
-        start.sequence(&log)
+    if !rates.admit_iterator(stream.place(shard.number)) {
+        return Err(KinesisError::throughput_exceeded(id, &stream.name));
+    }
+    let position = Position {
+        operation: "GetShardIterator",
+        kind: request.shard_iterator_type.as_deref().unwrap_or_default(),
+        sequence_number: request.starting_sequence_number.as_deref(),
+        timestamp: request.timestamp,
     };
+    let from = first_sequence(stream, &layout, shard, position, now)?;
     let iterator =
         ShardIterator { stream: stream.name.clone(), created: stream.created, shard: shard.number, from, issued: now };
     Ok(json!({ "ShardIterator": iterator.to_text() }))
@@ -111,17 +126,14 @@ enum Start {
 }
 
 impl Start {
-    fn of(stream: &Stream, request: &GetShardIterator, shard: u32, now: Timestamp) -> Result<Self, KinesisError> {
-        let kind = request.shard_iterator_type.as_deref().unwrap_or_default();
-        let given = request.starting_sequence_number.as_deref();
-        match (kind, given) {
+    fn of(stream: &Stream, position: Position<'_>, shard: u32, now: Timestamp) -> Result<Self, KinesisError> {
+        let sequence_of = |given| sequence_of(stream, shard, position.operation, given);
+        match (position.kind, position.sequence_number) {
             ("TRIM_HORIZON", None) => Ok(Self::Oldest),
             ("LATEST", None) => Ok(Self::BehindNewest),
-            ("AT_TIMESTAMP", None) => Self::moment(request.timestamp, now),
-            ("AT_SEQUENCE_NUMBER", Some(given)) => Ok(Self::Sequence(sequence_of(stream, shard, given)?)),
-            ("AFTER_SEQUENCE_NUMBER", Some(given)) => {
-                Ok(Self::Sequence(sequence_of(stream, shard, given)?.saturating_add(1)))
-            }
+            ("AT_TIMESTAMP", None) => Self::moment(position.timestamp, now),
+            ("AT_SEQUENCE_NUMBER", Some(given)) => Ok(Self::Sequence(sequence_of(given)?)),
+            ("AFTER_SEQUENCE_NUMBER", Some(given)) => Ok(Self::Sequence(sequence_of(given)?.saturating_add(1))),
             (kind, given) => {
                 let given = if given.is_some() { "and also a" } else { "and no" };
                 Err(KinesisError::invalid_argument(format!(
@@ -161,10 +173,10 @@ impl Start {
     }
 }
 
-fn sequence_of(stream: &Stream, shard: u32, given: &str) -> Result<u64, KinesisError> {
+fn sequence_of(stream: &Stream, shard: u32, operation: &str, given: &str) -> Result<u64, KinesisError> {
     let id = shard_id(shard);
     let used = format!(
-        "StartingSequenceNumber {given} used in GetShardIterator on shard {id} in stream {} under account {ACCOUNT} is invalid",
+        "StartingSequenceNumber {given} used in {operation} on shard {id} in stream {} under account {ACCOUNT} is invalid",
         stream.name
     );
     let number = SequenceNumber::parse(given).ok_or_else(|| KinesisError::invalid_argument(format!("{used}.")))?;

@@ -14,16 +14,11 @@ use super::describe::{from_seconds, shard_json, shards_after};
 use super::description::{ShardDescription, StreamDescription};
 use super::error::KinesisError;
 use super::stream::Stream;
-use super::validation::Violations;
 use super::wire::{ListShards, NamesStream, ShardFilter};
 
 /// Most shards of an answer.
-pub(super) const LISTED_SHARDS_MAX: usize = 10_000;
+const LISTED_SHARDS_MAX: usize = 10_000;
 const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
-const TOKEN_CHARS_MAX: usize = 1_048_576;
-
-const FILTERS: [&str; 6] =
-    ["AFTER_SHARD_ID", "AT_TRIM_HORIZON", "FROM_TRIM_HORIZON", "AT_LATEST", "AT_TIMESTAMP", "FROM_TIMESTAMP"];
 
 /// Which shards are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,14 +60,6 @@ impl ListToken {
 
 impl ListShards {
     pub(super) fn check(&self) -> Result<(), KinesisError> {
-        let mut check = self.check_naming();
-        check.length(self.next_token.as_deref(), "nextToken", 1, TOKEN_CHARS_MAX);
-        check.name(self.exclusive_start_shard_id.as_deref(), "exclusiveStartShardId");
-        check.range(self.max_results, "maxResults", 1, LISTED_SHARDS_MAX as i64);
-        if let Some(filter) = &self.shard_filter {
-            check_filter(&mut check, filter);
-        }
-        check.finish()?;
         let continues = self.next_token.is_some();
         let names_again = !self.naming().is_absent()
             || self.exclusive_start_shard_id.is_some()
@@ -82,12 +69,6 @@ impl ListShards {
         }
         Ok(())
     }
-}
-
-fn check_filter(check: &mut Violations, filter: &ShardFilter) {
-    check.required(filter.kind.as_deref(), "shardFilter.type");
-    check.one_of(filter.kind.as_deref(), "shardFilter.type", &FILTERS);
-    check.name(filter.shard_id.as_deref(), "shardFilter.shardId");
 }
 
 /// A page of the stream's shards; `token` is where a listing goes on.

@@ -11,49 +11,15 @@ use lakebed_contract::Timestamp;
 use serde_json::{Value, json};
 
 use super::description::{Closed, ON_DEMAND, ShardDescription, StreamDescription, hash_ranges};
-use super::error::{ACCOUNT, KinesisError};
+use super::error::{ACCOUNT, KinesisError, REGION};
 use super::settings::{count_in_a_day, is_exhausted};
 use super::stream::{Layout, Stream};
-use super::validation::Pattern;
-use super::wire::{MergeShards, NamesStream, SplitShard, UpdateShardCount};
+use super::wire::{MergeShards, SplitShard, UpdateShardCount};
 
 /// Most open shards of the account.
 pub(super) const SHARDS_MAX: usize = 500;
 /// Most calls of UpdateShardCount for a stream in 24 hours.
 const SCALINGS_PER_DAY_MAX: usize = 10;
-
-impl SplitShard {
-    pub(super) fn check(&self) -> Result<(), KinesisError> {
-        let mut check = self.check_naming();
-        check.required(self.shard_to_split.as_deref(), "shardToSplit");
-        check.name(self.shard_to_split.as_deref(), "shardToSplit");
-        check.required(self.new_starting_hash_key.as_deref(), "newStartingHashKey");
-        check.pattern(self.new_starting_hash_key.as_deref(), "newStartingHashKey", Pattern::HashKey);
-        check.finish()
-    }
-}
-
-impl MergeShards {
-    pub(super) fn check(&self) -> Result<(), KinesisError> {
-        let mut check = self.check_naming();
-        check.required(self.shard_to_merge.as_deref(), "shardToMerge");
-        check.name(self.shard_to_merge.as_deref(), "shardToMerge");
-        check.required(self.adjacent_shard_to_merge.as_deref(), "adjacentShardToMerge");
-        check.name(self.adjacent_shard_to_merge.as_deref(), "adjacentShardToMerge");
-        check.finish()
-    }
-}
-
-impl UpdateShardCount {
-    pub(super) fn check(&self) -> Result<(), KinesisError> {
-        let mut check = self.check_naming();
-        check.required_number(self.target_shard_count, "targetShardCount");
-        check.range(self.target_shard_count, "targetShardCount", 1, i64::MAX);
-        check.required(self.scaling_type.as_deref(), "scalingType");
-        check.one_of(self.scaling_type.as_deref(), "scalingType", &["UNIFORM_SCALING"]);
-        check.finish()
-    }
-}
 
 /// SplitShard. `elsewhere` is the number of open shards of the account's other streams.
 pub(super) fn split_shard(
@@ -82,6 +48,28 @@ pub(super) fn split_shard(
         refuse_too_many(elsewhere + description.open_shards().count(), 1)?;
         Reshard { description, layout, now }.split(number, new_start);
         Ok(Value::Null)
+    })
+}
+
+/// Splits a shard of an on-demand stream in the middle of its hash keys, unless somebody else has closed it meanwhile or it is
+/// too small.
+pub(super) fn split_in_half(
+    stream: &Stream,
+    number: u32,
+    elsewhere: usize,
+    now: Timestamp,
+) -> Result<(), KinesisError> {
+    stream.change(|description, layout| {
+        let is_on_demand = description.mode == ON_DEMAND;
+        let shard = description.open_shards().find(|shard| shard.number == number && is_on_demand);
+        let Some((first, last)) = shard.map(|shard| (shard.first_hash_key, shard.last_hash_key)) else { return Ok(()) };
+        let half = (last - first) / 2;
+        if half == 0 {
+            return Ok(());
+        }
+        refuse_too_many(elsewhere + description.open_shards().count(), 1)?;
+        Reshard { description, layout, now }.split(number, first + half + 1);
+        Ok(())
     })
 }
 
@@ -167,7 +155,7 @@ pub(super) fn refuse_too_many(current: usize, more: usize) -> Result<(), Kinesis
         return Ok(());
     }
     Err(KinesisError::limit_exceeded(format!(
-        "This request would exceed the shard limit for the account {ACCOUNT} in us-east-1. Current shard count for the account: \
+        "This request would exceed the shard limit for the account {ACCOUNT} in {REGION}. Current shard count for the account: \
          {current}. Limit: {SHARDS_MAX}. Number of additional shards that would have resulted from this request: {more}."
     )))
 }

@@ -1,7 +1,7 @@
 //! What a stream can be told to be: retention, capacity mode, encryption, enhanced monitoring, limits of the account.
 //!
-//! Retention decides what can be read. The others are kept and shown: nothing is encrypted on disk, no metric is sent, and an
-//! on-demand stream keeps the shards it has, because nothing is throttled.
+//! Retention decides what can be read. The mode decides who splits shards. The others are kept and shown: nothing is encrypted
+//! on disk, and no metric is sent.
 
 use std::time::Duration;
 
@@ -10,11 +10,9 @@ use serde_json::{Value, json};
 
 use super::description::{ON_DEMAND, PROVISIONED, RETENTION_HOURS_MAX, RETENTION_HOURS_MIN};
 use super::error::{ACCOUNT, KinesisError};
+use super::sizing;
 use super::stream::Stream;
-use super::validation::{Pattern, Violations};
-use super::wire::{
-    EnhancedMonitoring, NamesStream, RetentionPeriod, StreamEncryption, StreamModeDetails, UpdateStreamMode,
-};
+use super::wire::{EnhancedMonitoring, RetentionPeriod, StreamEncryption, UpdateStreamMode};
 
 /// Most on-demand streams of the account.
 pub(super) const ON_DEMAND_STREAMS_MAX: usize = 50;
@@ -39,72 +37,13 @@ pub(super) enum Direction {
     Shorter,
 }
 
-impl RetentionPeriod {
-    pub(super) fn check(&self) -> Result<(), KinesisError> {
-        let mut check = self.check_naming();
-        check.required_number(self.retention_period_hours, "retentionPeriodHours");
-        check.finish()
-    }
-}
-
-impl UpdateStreamMode {
-    pub(super) fn check(&self) -> Result<(), KinesisError> {
-        let mut check = Violations::default();
-        check.required(self.naming().arn, "streamARN");
-        check.arn(self.naming().arn, "streamARN", Pattern::StreamArn);
-        check_mode(&mut check, self.stream_mode_details.as_ref());
-        if self.stream_mode_details.is_none() {
-            check.null("streamModeDetails");
-        }
-        check.finish()?;
-        if self.warm_throughput_mibps.is_some() {
-            return Err(KinesisError::not_implemented("WarmThroughputMiBps"));
-        }
-        Ok(())
-    }
-}
-
 impl StreamEncryption {
     pub(super) fn check(&self) -> Result<(), KinesisError> {
-        let mut check = self.check_naming();
-        check.required(self.encryption_type.as_deref(), "encryptionType");
-        check.one_of(self.encryption_type.as_deref(), "encryptionType", &["NONE", "KMS"]);
-        check.required(self.key_id.as_deref(), "keyId");
-        check.length(self.key_id.as_deref(), "keyId", 1, 2048);
-        check.finish()?;
         if self.encryption_type.as_deref() != Some("KMS") {
             return Err(KinesisError::invalid_argument("The only valid EncryptionType of this operation is KMS."));
         }
         Ok(())
     }
-}
-
-impl EnhancedMonitoring {
-    pub(super) fn check(&self) -> Result<(), KinesisError> {
-        let mut check = self.check_naming();
-        match &self.shard_level_metrics {
-            None => check.null("shardLevelMetrics"),
-            Some(metrics) => {
-                let shown = format!("[{}]", metrics.join(", "));
-                check.size(metrics.len(), &shown, "shardLevelMetrics", 1, METRICS.len());
-                let is_known = |metric: &String| metric == ALL_METRICS || METRICS.contains(&metric.as_str());
-                if !metrics.iter().all(is_known) {
-                    let rule = "Member must satisfy constraint: [Member must satisfy enum value set:";
-                    let rule = format!("{rule} [{}, {ALL_METRICS}]]", METRICS.join(", "));
-                    check.add(&shown, "shardLevelMetrics", &rule);
-                }
-            }
-        }
-        check.finish()
-    }
-}
-
-/// Adds what is wrong with a capacity mode.
-pub(super) fn check_mode(check: &mut Violations, details: Option<&StreamModeDetails>) {
-    let Some(details) = details else { return };
-    let path = "streamModeDetails.streamMode";
-    check.required(details.stream_mode.as_deref(), path);
-    check.one_of(details.stream_mode.as_deref(), path, &[PROVISIONED, ON_DEMAND]);
 }
 
 /// IncreaseStreamRetentionPeriod and DecreaseStreamRetentionPeriod. The period there is already may be asked for again.
@@ -160,7 +99,9 @@ pub(super) fn update_mode(
     let mode = request.stream_mode_details.as_ref().and_then(|details| details.stream_mode.as_deref());
     let mode = mode.unwrap_or(PROVISIONED);
     stream.change(|description, _| {
+        let warm = sizing::warm_mibps(&stream.name, mode, request.warm_throughput_mibps)?;
         if description.mode == mode {
+            description.warm_mibps = warm.or(description.warm_mibps);
             return Ok(Value::Null);
         }
         if mode == ON_DEMAND {
@@ -175,6 +116,7 @@ pub(super) fn update_mode(
         }
         count_in_a_day(&mut description.mode_changes, now);
         description.mode = mode.to_owned();
+        description.warm_mibps = warm;
         Ok(Value::Null)
     })
 }

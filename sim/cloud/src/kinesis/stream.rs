@@ -2,18 +2,16 @@
 //!
 //! Promises: nothing is appended to a closed shard, or to a stream that was deleted. Whoever touches a log holds the layout for
 //! reading meanwhile; whoever changes the description holds it for writing. A change is complete in `stream.json` (written
-//! beside and renamed) before anybody sees it, and the logs of new shards are there before that. Not fsynced: that holds
-//! against a killed process, not against a power cut.
+//! beside and renamed) before anybody sees it, and the logs of new shards are there before that. It is flushed with its
+//! directory unless the policy is [`Fsync::Never`], which holds against a killed process, not against a power cut.
 //!
 //! Locks are taken in this order: the registry of streams, a stream's layout, a shard's log. Nobody takes an earlier one while
-//! he holds a later one.
-//!
-//! A sequence number has 56 decimal digits: `49`, the stream's creation in microseconds, the shard log's sequence, the
-//! shard. It grows within a shard and from a shard to its children, and differs between shards and between streams of one name.
+//! he holds a later one. The turn to flush a shard's log is taken while the layout is held, but never together with the log; a
+//! shard's fsync holds the layout for reading and nothing else, so that appends and reads go on beside it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::{fs, io};
 
 use lakebed_contract::{EventSink, Timestamp};
@@ -21,19 +19,23 @@ use md5::{Digest, Md5};
 
 use super::description::StreamDescription;
 use super::error::{ACCOUNT, KinesisError};
-use super::shard_log::{ShardLog, Tip};
+use super::sequence_number::SequenceNumber;
+use super::shard::{SHARD_DIR_PREFIX, Shard, shard_dir};
+use super::shard_log::Tip;
+use crate::config::Fsync;
+use crate::durability::sync_dir;
 use crate::error::CloudError;
+use crate::limits::kinesis::ShardPlace;
 
 const DESCRIPTION_FILE: &str = "stream.json";
 const NEW_DESCRIPTION_FILE: &str = "stream.json.new";
-const SHARD_DIR_PREFIX: &str = "shard-";
-const SEQUENCE_NUMBER_DIGITS: usize = 56;
 
 /// An open stream.
 pub(super) struct Stream {
     pub(super) name: String,
     pub(super) created: Timestamp,
     dir: PathBuf,
+    fsync: Fsync,
     layout: RwLock<Layout>,
 }
 
@@ -44,33 +46,6 @@ pub(super) struct Layout {
     /// Open shards by the first hash key of their range.
     routes: Vec<(u128, Arc<Shard>)>,
     is_deleted: bool,
-}
-
-/// The log of one shard.
-pub(super) struct Shard {
-    pub(super) number: u32,
-    log: Mutex<ShardLog>,
-}
-
-/// A sequence number taken apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct SequenceNumber {
-    created: u64,
-    pub(super) sequence: u64,
-    pub(super) shard: u32,
-}
-
-impl Shard {
-    fn open(stream_dir: &Path, number: u32, first_sequence: u64) -> Result<(Arc<Self>, u64), CloudError> {
-        let (log, dropped) = ShardLog::open(&shard_dir(stream_dir, number), first_sequence)?;
-        Ok((Arc::new(Self { number, log: Mutex::new(log) }), dropped))
-    }
-
-    /// The shard's log, for one caller at a time.
-    pub(super) fn log(&self) -> MutexGuard<'_, ShardLog> {
-        // The log changes its own state only after its file, so a panic leaves nothing half done in it.
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Layout {
@@ -115,32 +90,42 @@ impl Stream {
         dir: &Path,
         making: &Path,
         description: StreamDescription,
+        fsync: Fsync,
         events: &EventSink,
     ) -> Result<Self, CloudError> {
         if making.exists() {
             fs::remove_dir_all(making).map_err(CloudError::state("remove", making))?;
         }
         fs::create_dir_all(making).map_err(CloudError::state("create", making))?;
-        save(making, &description)?;
+        save(making, &description, fsync)?;
+        flush_name(making, fsync)?;
         fs::rename(making, dir).map_err(CloudError::state("rename", making))?;
-        Self::open_described(dir, description, events)
+        if fsync.flushes() {
+            sync_parent(dir).map_err(CloudError::state("flush", dir))?;
+        }
+        Self::open_described(dir, description, fsync, events)
     }
 
     /// Opens the stream in `dir`; removes what a change that was cut off left behind.
-    pub(super) fn open(dir: &Path, events: &EventSink) -> Result<Self, CloudError> {
+    pub(super) fn open(dir: &Path, fsync: Fsync, events: &EventSink) -> Result<Self, CloudError> {
         let path = dir.join(DESCRIPTION_FILE);
         let json = fs::read(&path).map_err(CloudError::state("read", &path))?;
         let corrupt = |error: serde_json::Error| CloudError::Corrupt { path, reason: error.to_string() };
         let description: StreamDescription = serde_json::from_slice(&json).map_err(corrupt)?;
         remove_strangers(dir, &description)?;
-        Self::open_described(dir, description, events)
+        Self::open_described(dir, description, fsync, events)
     }
 
-    fn open_described(dir: &Path, description: StreamDescription, events: &EventSink) -> Result<Self, CloudError> {
+    fn open_described(
+        dir: &Path,
+        description: StreamDescription,
+        fsync: Fsync,
+        events: &EventSink,
+    ) -> Result<Self, CloudError> {
         let mut shards = BTreeMap::new();
         for described in &description.shards {
             let number = described.number;
-            let (shard, dropped) = Shard::open(dir, number, described.first_sequence)?;
+            let (shard, dropped) = Shard::open(dir, number, described.first_sequence, fsync)?;
             if dropped > 0 {
                 let name = &description.name;
                 tracing::warn!(stream = name, shard = number, bytes = dropped, "dropped a torn tail");
@@ -150,7 +135,7 @@ impl Stream {
         }
         let (name, created) = (description.name.clone(), description.created);
         let layout = RwLock::new(Layout::new(description, shards));
-        Ok(Self { name, created, dir: dir.to_owned(), layout })
+        Ok(Self { name, created, dir: dir.to_owned(), fsync, layout })
     }
 
     /// The layout, for reading and appending.
@@ -165,7 +150,8 @@ impl Stream {
         if layout.is_deleted { Err(KinesisError::stream_not_found(&self.name)) } else { Ok(layout) }
     }
 
-    /// Changes the description while nobody appends. When `alter` or the disk refuses, nothing has changed.
+    /// Changes the description while nobody appends. When `alter` or the disk refuses, nothing has changed; when only the last
+    /// flush fails, the change is made and refused all the same, because a restart would find it.
     pub(super) fn change<T>(
         &self,
         alter: impl FnOnce(&mut StreamDescription, &Layout) -> Result<T, KinesisError>,
@@ -178,9 +164,11 @@ impl Stream {
         }
         let failed = |error: CloudError| KinesisError::internal("change a stream", &error);
         let shards = self.shards_of(&description, &layout).map_err(failed)?;
-        save(&self.dir, &description).map_err(failed)?;
+        save(&self.dir, &description, self.fsync).map_err(failed)?;
+        let flushed = flush_name(&self.dir, self.fsync);
         let gone: Vec<u32> = layout.shards.keys().filter(|number| !shards.contains_key(*number)).copied().collect();
         *layout = Layout::new(description, shards);
+        layout.shards.values().for_each(|shard| shard.announce());
         // Still held: a new stream of this name must not find its directories removed.
         for number in gone {
             let dir = shard_dir(&self.dir, number);
@@ -189,6 +177,7 @@ impl Stream {
                 tracing::error!(%error, stream = self.name, shard = number, "failed to remove an expired shard");
             }
         }
+        flushed.map_err(failed)?;
         Ok(answer)
     }
 
@@ -209,7 +198,7 @@ impl Stream {
                     if dir.exists() {
                         fs::remove_dir_all(&dir).map_err(CloudError::state("remove", &dir))?;
                     }
-                    Shard::open(&self.dir, number, described.first_sequence)?.0
+                    Shard::open(&self.dir, number, described.first_sequence, self.fsync)?.0
                 }
             };
             shards.insert(number, shard);
@@ -217,12 +206,30 @@ impl Stream {
         Ok(shards)
     }
 
-    /// Takes the stream's directory away; whoever still holds the stream finds it deleted.
-    pub(super) fn delete(&self, to: &Path) -> Result<(), KinesisError> {
+    /// Takes the stream's directory away, which the caller flushes; whoever still holds the stream finds it deleted. Registered consumers keep it unless
+    /// they are to go with it.
+    pub(super) fn delete(&self, to: &Path, with_consumers: bool) -> Result<(), KinesisError> {
         let mut layout = self.layout_mut()?;
+        if !with_consumers && !layout.description.consumers.is_empty() {
+            return Err(KinesisError::in_use(format!(
+                "Stream {} under account {ACCOUNT} has registered consumers; they go with it only if EnforceConsumerDeletion \
+                 is true.",
+                self.name
+            )));
+        }
         fs::rename(&self.dir, to).map_err(|error| KinesisError::internal("delete a stream", &error))?;
         layout.is_deleted = true;
+        layout.shards.values().for_each(|shard| shard.announce());
         Ok(())
+    }
+
+    /// Puts what was appended before the call on the disk. A shard that cannot be flushed keeps none of the others from it.
+    pub(super) fn flush(&self) -> io::Result<()> {
+        // A deleted stream has nothing to lose. The layout is not held meanwhile: others wait for it.
+        let Ok(shards) = self.layout().map(|layout| layout.shards.values().map(Arc::clone).collect::<Vec<_>>()) else {
+            return Ok(());
+        };
+        shards.iter().map(|shard| shard.flush()).fold(Ok(()), io::Result::and)
     }
 
     /// Removes records that are too old, and closed shards that have none left.
@@ -246,6 +253,11 @@ impl Stream {
         Ok(())
     }
 
+    /// Where a shard's throughput is counted.
+    pub(super) fn place(&self, shard: u32) -> ShardPlace<'_> {
+        ShardPlace { stream: &self.name, created: self.created, shard }
+    }
+
     /// `arn:aws:kinesis:…`.
     pub(super) fn arn(&self) -> String {
         format!("arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/{}", self.name)
@@ -253,7 +265,7 @@ impl Stream {
 
     /// A sequence of a shard's log as a sequence number.
     pub(super) fn sequence_number(&self, shard: u32, sequence: u64) -> String {
-        format!("49{:020}{sequence:020}{shard:014}", self.created.0.unsigned_abs())
+        SequenceNumber { created: self.created.0.unsigned_abs(), sequence, shard }.to_text()
     }
 
     /// Whether a sequence number was given out by this stream.
@@ -262,35 +274,29 @@ impl Stream {
     }
 }
 
-impl SequenceNumber {
-    /// Reads a sequence number of any stream of ours.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        if text.len() != SEQUENCE_NUMBER_DIGITS || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let digits = text.strip_prefix("49")?;
-        Some(Self {
-            created: digits[..20].parse().ok()?,
-            sequence: digits[20..40].parse().ok()?,
-            shard: digits[40..].parse().ok()?,
-        })
-    }
-}
-
 /// Where a partition key falls: its MD5 as a number.
 pub(super) fn hash_key_of(partition_key: &str) -> u128 {
     u128::from_be_bytes(Md5::digest(partition_key.as_bytes()).into())
 }
 
-fn shard_dir(stream_dir: &Path, number: u32) -> PathBuf {
-    stream_dir.join(format!("{SHARD_DIR_PREFIX}{number:012}"))
+fn sync_parent(dir: &Path) -> io::Result<()> {
+    dir.parent().map_or(Ok(()), sync_dir)
 }
 
-fn save(dir: &Path, description: &StreamDescription) -> Result<(), CloudError> {
+/// Writes the description in place of the one before; [`flush_name`] makes that last.
+fn save(dir: &Path, description: &StreamDescription, fsync: Fsync) -> Result<(), CloudError> {
     let new = dir.join(NEW_DESCRIPTION_FILE);
     let json = serde_json::to_vec(description).expect("a stream description is plain data");
     fs::write(&new, json).map_err(CloudError::state("write", &new))?;
+    if fsync.flushes() {
+        // Before the rename: a name that is on the disk must not stand for bytes that are not.
+        fs::File::open(&new).and_then(|file| file.sync_all()).map_err(CloudError::state("flush", &new))?;
+    }
     fs::rename(&new, dir.join(DESCRIPTION_FILE)).map_err(CloudError::state("rename", &new))
+}
+
+fn flush_name(dir: &Path, fsync: Fsync) -> Result<(), CloudError> {
+    if fsync.flushes() { sync_dir(dir).map_err(CloudError::state("flush", dir)) } else { Ok(()) }
 }
 
 /// Removes the logs of shards that the description does not know: nothing in them was ever acknowledged, or all of it is too old.
@@ -316,20 +322,8 @@ mod tests {
 
     fn created(dir: &Path) -> Stream {
         let description = StreamDescription::new("s", Timestamp::from_seconds(1_700_000_000), PROVISIONED, 2);
-        Stream::create(&dir.join("s"), &dir.join("making"), description, &EventSink::default()).expect("created")
-    }
-
-    #[test]
-    fn sequence_numbers_have_56_digits_grow_and_read_back() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let stream = created(dir.path());
-        let (one, two) = (stream.sequence_number(1, 9), stream.sequence_number(1, 10));
-        assert_eq!(one.len(), SEQUENCE_NUMBER_DIGITS);
-        assert!(one < two);
-        let read = SequenceNumber::parse(&two).expect("ours");
-        assert_eq!((read.shard, read.sequence, stream.has_given(read)), (1, 10, true));
-        assert_eq!(SequenceNumber::parse("49"), None);
-        assert!(stream.sequence_number(7, 11) > two, "a later one of another shard is greater");
+        Stream::create(&dir.join("s"), &dir.join("making"), description, Fsync::Never, &EventSink::default())
+            .expect("created")
     }
 
     #[test]
@@ -339,7 +333,7 @@ mod tests {
         let stream_dir = dir.path().join("s");
         fs::create_dir(shard_dir(&stream_dir, 2)).expect("made");
         fs::write(stream_dir.join(NEW_DESCRIPTION_FILE), "{").expect("written");
-        let stream = Stream::open(&stream_dir, &EventSink::default()).expect("opens");
+        let stream = Stream::open(&stream_dir, Fsync::Never, &EventSink::default()).expect("opens");
         assert!(!shard_dir(&stream_dir, 2).exists() && !stream_dir.join(NEW_DESCRIPTION_FILE).exists());
         assert_eq!(stream.layout().expect("there").open_shards().len(), 2);
     }
@@ -348,9 +342,9 @@ mod tests {
     fn a_deleted_stream_can_no_longer_be_used_by_who_still_holds_it() {
         let dir = tempfile::tempdir().expect("a directory");
         let stream = created(dir.path());
-        stream.delete(&dir.path().join("gone")).expect("deleted");
+        stream.delete(&dir.path().join("gone"), false).expect("deleted");
         assert_eq!(stream.layout().err().expect("deleted").code(), "ResourceNotFoundException");
-        let again = stream.delete(&dir.path().join("gone-too")).expect_err("deleted");
+        let again = stream.delete(&dir.path().join("gone-too"), false).expect_err("deleted");
         assert_eq!(again.code(), "ResourceNotFoundException");
     }
 }

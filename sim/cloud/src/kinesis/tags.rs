@@ -1,4 +1,4 @@
-//! Tags of streams: AddTagsToStream, RemoveTagsFromStream, ListTagsForStream, and the same by ARN.
+//! Tags of streams and their consumers: AddTagsToStream, RemoveTagsFromStream, ListTagsForStream, and the same by ARN.
 //!
 //! Tags are kept with the stream's description and mean nothing to us.
 
@@ -6,105 +6,23 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::consumers::{self, ConsumerArn};
+use super::description::StreamDescription;
 use super::error::{ACCOUNT, KinesisError};
 use super::stream::Stream;
-use super::validation::{Pattern, Violations};
-use super::wire::{AddTagsToStream, ListTagsForStream, NamesStream, RemoveTagsFromStream, TaggedResource};
+use super::wire::{ListTagsForStream, TaggedResource};
 
 /// Most tags of a stream.
 const TAGS_MAX: usize = 50;
-/// Most tags of one request, by the service model.
-const REQUEST_TAGS_MAX: usize = 200;
-const REQUEST_TAG_KEYS_MAX: usize = 50;
-const KEY_CHARS_MAX: usize = 128;
-const VALUE_CHARS_MAX: usize = 256;
 /// Keys that begin so are AWS's own.
 const RESERVED_PREFIX: &str = "aws:";
 
-impl AddTagsToStream {
-    pub(super) fn check(&self) -> Result<(), KinesisError> {
-        let mut check = self.check_naming();
-        check_tags(&mut check, self.tags.as_ref(), true);
-        check.finish()
-    }
-}
-
-impl RemoveTagsFromStream {
-    pub(super) fn check(&self) -> Result<(), KinesisError> {
-        let mut check = self.check_naming();
-        check_tag_keys(&mut check, self.tag_keys.as_deref());
-        check.finish()
-    }
-}
-
-impl ListTagsForStream {
-    pub(super) fn check(&self) -> Result<(), KinesisError> {
-        let mut check = self.check_naming();
-        check.length(self.exclusive_start_tag_key.as_deref(), "exclusiveStartTagKey", 1, KEY_CHARS_MAX);
-        check.range(self.limit, "limit", 1, 50);
-        check.finish()
-    }
-}
-
-/// What must be there in a request that names a resource.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
-    Tags,
-    TagKeys,
-    Nothing,
-}
-
 impl TaggedResource {
-    pub(super) fn check(&self, wanted: Wanted) -> Result<(), KinesisError> {
-        let mut check = Violations::default();
-        check.required(self.resource_arn.as_deref(), "resourceARN");
-        check.arn(self.resource_arn.as_deref(), "resourceARN", Pattern::ResourceArn);
-        match wanted {
-            Wanted::Tags => check_tags(&mut check, self.tags.as_ref(), true),
-            Wanted::TagKeys => check_tag_keys(&mut check, self.tag_keys.as_deref()),
-            Wanted::Nothing => {}
-        }
-        check.finish()?;
+    pub(super) fn refuse_unimplemented(&self) -> Result<(), KinesisError> {
         if self.stream_id.is_some() {
             return Err(KinesisError::not_implemented("StreamId"));
         }
         Ok(())
-    }
-}
-
-/// Adds what is wrong with tags.
-pub(super) fn check_tags(check: &mut Violations, tags: Option<&BTreeMap<String, String>>, is_required: bool) {
-    let Some(tags) = tags else {
-        if is_required {
-            check.null("tags");
-        }
-        return;
-    };
-    let shown: Vec<String> = tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let shown = format!("{{{}}}", shown.join(", "));
-    check.size(tags.len(), &shown, "tags", 1, REQUEST_TAGS_MAX);
-    let length = |max: usize, min: usize| {
-        format!(
-            "satisfy constraint: [Member must have length less than or equal to {max}, Member must have length greater than or \
-             equal to {min}]"
-        )
-    };
-    if !tags.keys().all(|key| (1..=KEY_CHARS_MAX).contains(&key.chars().count())) {
-        check.add(&shown, "tags", &format!("Map keys must {}", length(KEY_CHARS_MAX, 1)));
-    }
-    if !tags.values().all(|value| value.chars().count() <= VALUE_CHARS_MAX) {
-        check.add(&shown, "tags", &format!("Map value must {}", length(VALUE_CHARS_MAX, 0)));
-    }
-}
-
-fn check_tag_keys(check: &mut Violations, keys: Option<&[String]>) {
-    let Some(keys) = keys else { return check.null("tagKeys") };
-    let shown = format!("[{}]", keys.join(", "));
-    check.size(keys.len(), &shown, "tagKeys", 1, REQUEST_TAG_KEYS_MAX);
-    if !keys.iter().all(|key| (1..=KEY_CHARS_MAX).contains(&key.chars().count())) {
-        let rule = "Member must satisfy constraint: [Member must have length less than or equal to 128, Member must have \
-                    length greater than or equal to 1]";
-        check.add(&shown, "tagKeys", rule);
     }
 }
 
@@ -151,18 +69,38 @@ fn refuse_characters<'a>(
     Ok(())
 }
 
+/// The tags of the stream, or of the consumer that is named.
+fn tags_of<'a>(
+    description: &'a mut StreamDescription,
+    consumer: Option<&ConsumerArn>,
+) -> Result<&'a mut BTreeMap<String, String>, KinesisError> {
+    match consumer {
+        None => Ok(&mut description.tags),
+        Some(arn) => Ok(&mut consumers::registered_mut(description, arn)?.tags),
+    }
+}
+
 /// AddTagsToStream and TagResource.
-pub(super) fn add(stream: &Stream, added: Option<&BTreeMap<String, String>>) -> Result<Value, KinesisError> {
+pub(super) fn add(
+    stream: &Stream,
+    consumer: Option<&ConsumerArn>,
+    added: Option<&BTreeMap<String, String>>,
+) -> Result<Value, KinesisError> {
     stream.change(|description, _| {
+        let tags = tags_of(description, consumer)?;
         if let Some(added) = added {
-            merge(&stream.name, &mut description.tags, added)?;
+            merge(&stream.name, tags, added)?;
         }
         Ok(Value::Null)
     })
 }
 
 /// RemoveTagsFromStream and UntagResource; keys that are not there are none of its concern.
-pub(super) fn remove(stream: &Stream, keys: Option<&[String]>) -> Result<Value, KinesisError> {
+pub(super) fn remove(
+    stream: &Stream,
+    consumer: Option<&ConsumerArn>,
+    keys: Option<&[String]>,
+) -> Result<Value, KinesisError> {
     let keys = keys.unwrap_or_default();
     let name = &stream.name;
     let failed = |why: &str| {
@@ -171,7 +109,7 @@ pub(super) fn remove(stream: &Stream, keys: Option<&[String]>) -> Result<Value, 
     };
     refuse_characters(keys.iter(), failed)?;
     stream.change(|description, _| {
-        description.tags.retain(|key, _| !keys.contains(key));
+        tags_of(description, consumer)?.retain(|key, _| !keys.contains(key));
         Ok(Value::Null)
     })
 }
@@ -187,9 +125,13 @@ pub(super) fn list(stream: &Stream, request: &ListTagsForStream) -> Result<Value
 }
 
 /// ListTagsForResource.
-pub(super) fn list_all(stream: &Stream) -> Result<Value, KinesisError> {
+pub(super) fn list_all(stream: &Stream, consumer: Option<&ConsumerArn>) -> Result<Value, KinesisError> {
     let layout = stream.layout()?;
-    Ok(json!({ "Tags": layout.description.tags.iter().map(tag_json).collect::<Vec<_>>() }))
+    let tags = match consumer {
+        None => &layout.description.tags,
+        Some(arn) => &consumers::registered(&layout.description, arn)?.tags,
+    };
+    Ok(json!({ "Tags": tags.iter().map(tag_json).collect::<Vec<_>>() }))
 }
 
 fn tag_json((key, value): (&String, &String)) -> Value {

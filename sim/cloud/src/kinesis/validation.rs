@@ -1,11 +1,14 @@
 //! Constraints of request members, and how AWS words their violations.
 //!
 //! Everything that is wrong with a request is collected and told at once, ten violations at most. What a member may be is
-//! AWS's published service model. Values are quoted to the client as AWS does, but neither record data nor partition keys are.
+//! AWS's published service model, which `crate::validation` judges by; what is left here is about requests that put records.
+//! Values are quoted to the client as AWS does, but neither record data nor partition keys are.
 
 use std::fmt::Display;
 
 use super::error::KinesisError;
+use crate::matrix::Service;
+use crate::validation::{self, Refusal};
 
 /// AWS tells no more of them.
 const VIOLATIONS_MAX: usize = 10;
@@ -17,8 +20,6 @@ pub(super) enum Pattern {
     Name,
     /// A stream's.
     StreamArn,
-    /// Of what can carry tags.
-    ResourceArn,
     /// 128 bits in decimal.
     HashKey,
     SequenceNumber,
@@ -29,7 +30,6 @@ impl Pattern {
         match self {
             Self::Name => "[a-zA-Z0-9_.-]+",
             Self::StreamArn => r"arn:aws.*:kinesis:.*:\d{12}:stream/\S+",
-            Self::ResourceArn => r"arn:aws.*:kinesis:.*:\d{12}:.*(stream|channel|queue)/\S+",
             Self::HashKey => r"^(0|([1-9]\d{0,38}))$",
             Self::SequenceNumber => r"^(0|([1-9]\d{0,128}))$",
         }
@@ -45,25 +45,37 @@ impl Pattern {
                 let is_sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
                 !text.is_empty() && text.bytes().all(is_sound)
             }
-            Self::StreamArn => is_arn(text, &["stream/"]),
-            Self::ResourceArn => is_arn(text, &["stream/", "channel/", "queue/"]),
+            Self::StreamArn => is_arn(text),
             Self::HashKey => is_number(39),
             Self::SequenceNumber => is_number(129),
         }
     }
 }
 
-fn is_arn(text: &str, kinds: &[&str]) -> bool {
+fn is_arn(text: &str) -> bool {
     let parse = || {
         let (partition, rest) = text.strip_prefix("arn:aws")?.split_once(":kinesis:")?;
         let (_region, rest) = rest.split_once(':')?;
         let (account, resource) = rest.split_once(':')?;
-        let name = kinds.iter().find_map(|kind| resource.strip_prefix(kind))?;
+        let name = resource.strip_prefix("stream/")?;
         let is_account = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
         let is_name = !name.is_empty() && !name.contains(char::is_whitespace);
         Some(is_account && is_name && !partition.contains(':'))
     };
     parse().unwrap_or(false)
+}
+
+/// Judges a request by the service model. Records are not judged here: that would cost a second reading of their data, and
+/// would quote partition keys. A body that is no JSON passes; who reads it for good refuses it.
+pub(super) fn check_request(operation: &str, body: &[u8]) -> Result<(), KinesisError> {
+    if matches!(operation, "PutRecord" | "PutRecords") {
+        return Ok(());
+    }
+    let Ok(request) = serde_json::from_slice(body) else { return Ok(()) };
+    validation::check(Service::Kinesis, operation, &request).map_err(|refusal| match refusal {
+        Refusal::Serialization(message) => KinesisError::serialization(message),
+        Refusal::Validation(message) => KinesisError::validation(message),
+    })
 }
 
 /// What is wrong with a request.
@@ -87,21 +99,6 @@ impl Violations {
         self.push("null", path, "Member must not be null");
     }
 
-    /// A text that must be there; empty when it is not, in which case [`Violations::finish`] fails.
-    pub(super) fn required<'a>(&mut self, value: Option<&'a str>, path: &str) -> &'a str {
-        value.unwrap_or_else(|| {
-            self.null(path);
-            ""
-        })
-    }
-
-    /// A number that must be there; [`Violations::finish`] fails when it is not.
-    pub(super) fn required_number(&mut self, value: Option<i64>, path: &str) {
-        if value.is_none() {
-            self.null(path);
-        }
-    }
-
     pub(super) fn pattern(&mut self, value: Option<&str>, path: &str, pattern: Pattern) {
         if let Some(value) = value.filter(|value| !pattern.matches(value)) {
             let rule = format!("Member must satisfy regular expression pattern: {}", pattern.as_str());
@@ -122,22 +119,6 @@ impl Violations {
         }
         if size > max {
             self.add(&shown, path, &format!("Member must have length less than or equal to {max}"));
-        }
-    }
-
-    pub(super) fn range(&mut self, value: Option<i64>, path: &str, min: i64, max: i64) {
-        let Some(value) = value else { return };
-        if value < min {
-            self.add(value, path, &format!("Member must have value greater than or equal to {min}"));
-        }
-        if value > max {
-            self.add(value, path, &format!("Member must have value less than or equal to {max}"));
-        }
-    }
-
-    pub(super) fn one_of(&mut self, value: Option<&str>, path: &str, allowed: &[&str]) {
-        if let Some(value) = value.filter(|value| !allowed.contains(value)) {
-            self.add(value, path, &format!("Member must satisfy enum value set: [{}]", allowed.join(", ")));
         }
     }
 
@@ -182,12 +163,7 @@ mod tests {
              Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+; Value '' at 'streamName' failed to satisfy \
              constraint: Member must have length greater than or equal to 1"
         );
-        assert_eq!(
-            told(|check| check.range(Some(0), "limit", 1, 10_000)),
-            "ValidationException: 1 validation error detected: Value '0' at 'limit' failed to satisfy constraint: Member \
-             must have value greater than or equal to 1"
-        );
-        let null = told(|check| assert_eq!(check.required(None, "shardId"), ""));
+        let null = told(|check| check.null("shardId"));
         assert!(
             null.ends_with("Value null at 'shardId' failed to satisfy constraint: Member must not be null"),
             "{null}"
@@ -208,6 +184,5 @@ mod tests {
             is(Pattern::StreamArn, [arn, "arn:aws:kinesis:us-east-1:0:stream/s", "stream/s"]),
             [true, false, false]
         );
-        assert!(Pattern::ResourceArn.matches(arn));
     }
 }

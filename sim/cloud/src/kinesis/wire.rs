@@ -1,7 +1,8 @@
 //! What crosses the wire: request members and answer members.
 //!
 //! A member AWS does not know is ignored, as AWS does. A member AWS would act on and we would not is declared and refused.
-//! Every member may be absent here; what must be there is said where the request is checked.
+//! Every member may be absent here; what must be there is said where the request is checked. The records of a PutRecords have a
+//! file of their own.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::KinesisError;
+use super::put_records::{Records, Text};
 use super::validation::{Pattern, Violations};
 
 /// How a request says which stream it means.
@@ -53,11 +55,13 @@ pub(super) trait NamesStream {
 
 /// Declares a request with its own members and those that name a stream.
 macro_rules! stream_request {
-    ($(#[$doc:meta])* $name:ident { $($(#[$attribute:meta])* $member:ident: $kind:ty),* $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident $(<$life:lifetime>)? {
+        $($(#[$attribute:meta])* $member:ident: $kind:ty),* $(,)?
+    }) => {
         $(#[$doc])*
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
-        pub(super) struct $name {
+        pub(super) struct $name $(<$life>)? {
             stream_name: Option<String>,
             #[serde(rename = "StreamARN")]
             stream_arn: Option<String>,
@@ -66,7 +70,7 @@ macro_rules! stream_request {
             $($(#[$attribute])* pub(super) $member: $kind,)*
         }
 
-        impl NamesStream for $name {
+        impl $(<$life>)? NamesStream for $name $(<$life>)? {
             fn naming(&self) -> Naming<'_> {
                 Naming {
                     name: self.stream_name.as_deref(),
@@ -80,8 +84,42 @@ macro_rules! stream_request {
 }
 
 stream_request! {
-    /// DescribeStreamSummary and DeleteStream. There are no consumers, so `EnforceConsumerDeletion` changes nothing.
+    /// DescribeStreamSummary.
     NamedStream {}
+}
+
+stream_request! {
+    /// DeleteStream.
+    DeleteStream { enforce_consumer_deletion: Option<bool> }
+}
+
+stream_request! {
+    /// RegisterStreamConsumer.
+    RegisterStreamConsumer { consumer_name: Option<String>, tags: Option<BTreeMap<String, String>> }
+}
+
+stream_request! {
+    /// DescribeStreamConsumer and DeregisterStreamConsumer.
+    NamedConsumer { consumer_name: Option<String>, #[serde(rename = "ConsumerARN")] consumer_arn: Option<String> }
+}
+
+stream_request! {
+    /// ListStreamConsumers.
+    ListStreamConsumers {
+        next_token: Option<String>,
+        max_results: Option<i64>,
+        stream_creation_timestamp: Option<f64>,
+    }
+}
+
+stream_request! {
+    /// UpdateMaxRecordSize.
+    UpdateMaxRecordSize { #[serde(rename = "MaxRecordSizeInKiB")] max_record_size_in_kib: Option<i64> }
+}
+
+stream_request! {
+    /// UpdateStreamWarmThroughput.
+    UpdateStreamWarmThroughput { #[serde(rename = "WarmThroughputMiBps")] warm_throughput_mibps: Option<i64> }
 }
 
 stream_request! {
@@ -102,9 +140,9 @@ stream_request! {
 
 stream_request! {
     /// PutRecord.
-    PutRecord {
-        data: Option<String>,
-        partition_key: Option<String>,
+    PutRecord<'a> {
+        #[serde(borrow)] data: Option<Text<'a>>,
+        #[serde(borrow)] partition_key: Option<Text<'a>>,
         explicit_hash_key: Option<String>,
         sequence_number_for_ordering: Option<String>,
     }
@@ -112,7 +150,7 @@ stream_request! {
 
 stream_request! {
     /// PutRecords.
-    PutRecords { records: Option<Vec<PutRecordsEntry>> }
+    PutRecords<'a> { #[serde(borrow)] records: Option<Records<'a>> }
 }
 
 stream_request! {
@@ -142,7 +180,7 @@ stream_request! {
 
 stream_request! {
     /// UpdateShardCount.
-    UpdateShardCount { target_shard_count: Option<i64>, scaling_type: Option<String> }
+    UpdateShardCount { target_shard_count: Option<i64> }
 }
 
 stream_request! {
@@ -154,7 +192,7 @@ stream_request! {
     /// UpdateStreamMode.
     UpdateStreamMode {
         stream_mode_details: Option<StreamModeDetails>,
-        #[serde(rename = "WarmThroughputMiBps")] warm_throughput_mibps: Option<Value>,
+        #[serde(rename = "WarmThroughputMiBps")] warm_throughput_mibps: Option<i64>,
     }
 }
 
@@ -194,7 +232,7 @@ pub(super) struct CreateStream {
     #[serde(rename = "MaxRecordSizeInKiB")]
     pub(super) max_record_size_in_kib: Option<i64>,
     #[serde(rename = "WarmThroughputMiBps")]
-    pub(super) warm_throughput_mibps: Option<Value>,
+    pub(super) warm_throughput_mibps: Option<i64>,
     pub(super) record_distribution_strategy: Option<String>,
 }
 
@@ -224,15 +262,6 @@ pub(super) struct ShardFilter {
     pub(super) timestamp: Option<f64>,
 }
 
-/// One record of a PutRecords.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct PutRecordsEntry {
-    pub(super) data: Option<String>,
-    pub(super) partition_key: Option<String>,
-    pub(super) explicit_hash_key: Option<String>,
-}
-
 /// TagResource, UntagResource and ListTagsForResource.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -242,6 +271,42 @@ pub(super) struct TaggedResource {
     pub(super) stream_id: Option<Value>,
     pub(super) tags: Option<BTreeMap<String, String>>,
     pub(super) tag_keys: Option<Vec<String>>,
+}
+
+/// SubscribeToShard.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct SubscribeToShard {
+    #[serde(rename = "ConsumerARN")]
+    pub(super) consumer_arn: Option<String>,
+    pub(super) stream_id: Option<Value>,
+    pub(super) shard_id: Option<String>,
+    pub(super) starting_position: Option<StartingPosition>,
+    pub(super) dry_run: Option<bool>,
+}
+
+/// Where a subscription begins.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct StartingPosition {
+    #[serde(rename = "Type")]
+    pub(super) kind: Option<String>,
+    pub(super) sequence_number: Option<String>,
+    pub(super) timestamp: Option<f64>,
+}
+
+/// One event of a subscription.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ShardEvent {
+    pub(super) records: Vec<RecordAnswer>,
+    /// Absent at the end of a closed shard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) continuation_sequence_number: Option<String>,
+    pub(super) millis_behind_latest: u64,
+    /// Only at the end of a closed shard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) child_shards: Option<Vec<Value>>,
 }
 
 /// Answer of GetRecords.

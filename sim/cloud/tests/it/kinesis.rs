@@ -10,6 +10,7 @@ use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType, StreamStatus};
 
+use crate::server::raw;
 use crate::{Running, code};
 
 const STREAM: &str = "dm-kinesis-stream";
@@ -82,6 +83,29 @@ async fn records_keep_their_order_per_partition_key() {
         assert_eq!(found.len(), 1, "one key lies in one shard");
         assert!(found[0].is_sorted() && found[0].len() == 20, "{found:?}");
     }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn keys_and_data_that_json_escapes_come_back_as_they_were() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let running = Running::start(dir.path()).await;
+    create(&running.kinesis, 1).await;
+    // JSON may write a slash with a backslash, and the last data is `+/+/`.
+    let body = r#"{"StreamName":"dm-kinesis-stream","Records":[{"PartitionKey":"a\"\\\u00e9\n","Data":"AAEC"},
+        {"PartitionKey":"plain","Data":"+\/+\/"}]}"#;
+    let request = format!(
+        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.1\r\nx-amz-target: \
+         Kinesis_20131202.PutRecords\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = raw(running.cloud.port(), &request).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let shard = shard_ids(&running.kinesis).await.remove(0);
+    let from = iterator(&running.kinesis, &shard, ShardIteratorType::TrimHorizon).await;
+    let found = read(&running.kinesis, from).await;
+    let found: Vec<_> = found.records().iter().map(|record| (record.partition_key(), record.data().as_ref())).collect();
+    assert_eq!(found, [(Some("a\"\\é\n"), &[0, 1, 2][..]), (Some("plain"), &[0xfb, 0xff, 0xbf][..])]);
     running.stop().await;
 }
 
