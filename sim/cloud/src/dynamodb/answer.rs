@@ -8,6 +8,9 @@ use dynoxide::DynoxideError;
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
+use crate::limits::dynamodb::Throttled;
+use crate::validation::Refusal;
+
 const SERVICE: &str = "com.amazonaws.dynamodb.v20120810";
 const CORAL: &str = "com.amazon.coral.service";
 
@@ -44,6 +47,21 @@ impl Failure {
 
     pub(super) fn internal(message: &str) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, &format!("{SERVICE}#InternalServerError"), message)
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Serialization(message) => Self::serialization(&message),
+            Refusal::Validation(message) => Self::validation(&message),
+        }
+    }
+}
+
+impl From<Throttled> for Failure {
+    fn from(throttled: Throttled) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, body: throttled.to_json() }
     }
 }
 

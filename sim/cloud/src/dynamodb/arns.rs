@@ -6,9 +6,9 @@
 
 use serde_json::Value;
 
-/// The region every store of this place is in.
-pub(super) const REGION: &str = "us-east-1";
+pub(super) use crate::place::REGION;
 
+/// The account of this place, as dynoxide writes it.
 const ACCOUNT: &str = dynoxide::streams::LOCAL_ACCOUNT;
 
 /// `arn:aws:dynamodb:…:table/<table>/stream/<label>`, as `DescribeTable` names it.

@@ -2,25 +2,36 @@
 //!
 //! dynoxide inserts a row into `_stream_records` in the transaction that changes an item; its autoincrement `id` is the
 //! order of commits, because dynoxide writes through one connection. Triggers in the same database (see [`SETUP`]) note
-//! where a stream begins and ends, also in the transaction that causes it. So a stream is `(table, after_id, last_id]`,
-//! and no change can be seen twice, missed or reordered. Reads go through a connection of their own and see committed
-//! rows only. The newest record of a table is kept even when it is trimmed, because dynoxide derives the next number
-//! from it; it can no longer be read. Knows neither items nor when to trim.
+//! where a stream begins and ends, also in the transaction that causes it. So a stream is `(table, after_id, last_id]`, its
+//! shards (see [`super::rolling`]) follow one another within, and no change can be seen twice, missed or reordered. Reads
+//! go through a connection of their own and see committed
+//! rows only. What is too old is dropped by [`super::trimming`]. Knows neither items nor when to trim.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use dynoxide::Item;
+use dynoxide::types::item_size;
 use lakebed_contract::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::rolling::{Shard, shards_of};
 use super::schema::SETUP;
+use crate::config::Fsync;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-const SELECT_STREAMS: &str = r#"SELECT s.table_name, s.label, s.view_type, s.key_schema, s.after_id, s.last_id,
-    COALESCE(t.through_id, 0) FROM "lakebed:streams" s LEFT JOIN "lakebed:trimmed" t ON t.table_name = s.table_name"#;
+/// A closed stream is there as long as its records are.
+const SELECT_STREAM: &str = r#"SELECT s.table_name, s.label, s.view_type, s.key_schema, s.after_id, s.last_id,
+    COALESCE(t.through_id, 0), e.second FROM "lakebed:streams" s
+    LEFT JOIN "lakebed:trimmed" t ON t.table_name = s.table_name
+    LEFT JOIN "lakebed:ended" e ON e.table_name = s.table_name AND e.label = s.label
+    WHERE s.table_name = ?1 AND s.label = ?2 AND (e.second IS NULL OR e.second > ?3)"#;
+
+/// AWS keeps stream records this long, and a closed stream or shard with them.
+pub(super) const STREAM_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A stream, open or closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +50,21 @@ pub(super) struct Stream {
     pub(super) last_id: Option<i64>,
     /// Records of the table up to this one have been trimmed.
     pub(super) trimmed_id: i64,
+    /// The second it was closed at.
+    pub(super) ended: Option<i64>,
+    /// Its shards, the oldest first; the last is open as long as the stream is.
+    pub(super) shards: Vec<Shard>,
 }
 
 impl Stream {
-    /// The trim horizon: the oldest record that can be read has a greater id.
-    pub(super) fn horizon(&self) -> i64 {
-        self.trimmed_id.min(self.last_id.unwrap_or(i64::MAX)).max(self.after_id)
+    /// The shard of a number, if it is still known.
+    pub(super) fn shard(&self, number: i64) -> Option<&Shard> {
+        self.shards.iter().find(|shard| shard.number == number)
+    }
+
+    /// The trim horizon of a shard: the oldest record that can be read has a greater id.
+    pub(super) fn horizon(&self, shard: &Shard) -> i64 {
+        self.trimmed_id.min(shard.last_id.unwrap_or(i64::MAX)).max(shard.after_id)
     }
 }
 
@@ -75,37 +95,38 @@ pub(super) struct Change {
     pub(super) created_at: i64,
     /// `Identity` of the service model as JSON, when TTL removed the item.
     pub(super) user_identity: Option<String>,
+    /// Bytes of keys and images by the rules of item sizes: what `SizeBytes` reports and pages are measured by.
+    pub(super) size: usize,
 }
 
-impl Change {
-    /// Bytes of keys and images as JSON: what `SizeBytes` reports and pages are measured by.
-    pub(super) fn size(&self) -> usize {
-        let image = |json: &Option<String>| json.as_ref().map_or(0, String::len);
-        self.keys.len() + image(&self.new_image) + image(&self.old_image)
-    }
+/// The size of an item that is stored as JSON; the length of the JSON if it is none of ours.
+fn item_bytes(json: &str) -> usize {
+    serde_json::from_str::<Item>(json).map_or(json.len(), |item| item_size(&item))
 }
 
 /// Reads streams and their records, stamps and trims them.
 #[derive(Debug)]
 pub(super) struct ChangeLog {
-    connection: Mutex<Connection>,
+    pub(super) connection: Mutex<Connection>,
     /// Shared: requests of tables, so dynoxide's connection may write. Exclusive: ours may. SQLite has one writer at a
     /// time; taking turns here keeps either side from running into the other's busy timeout.
-    turn: RwLock<()>,
+    pub(super) turn: RwLock<()>,
     /// The second in `lakebed:present`. Changes only in our turn; `i64::MIN` while it has to be written anew.
     stamped: AtomicI64,
+    /// The second shards were last looked at.
+    pub(super) rolled: AtomicI64,
 }
 
 impl ChangeLog {
     /// Opens the database dynoxide has already set up at `path`, and adds what is ours.
-    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
+    pub(super) fn open(path: &Path, fsync: Fsync) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        // What this connection writes is bookkeeping that the next start or round can do again; dynoxide's own commits
-        // reach the disk together with whatever of ours came before them.
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        // Answers rest on it too: the token of a transaction, a deletion that goes on, a shard that was shown.
+        connection.pragma_update(None, "synchronous", fsync.synchronous())?;
         connection.execute_batch(SETUP)?;
-        Ok(Self { connection: Mutex::new(connection), turn: RwLock::new(()), stamped: AtomicI64::new(i64::MIN) })
+        let never = || AtomicI64::new(i64::MIN);
+        Ok(Self { connection: Mutex::new(connection), turn: RwLock::new(()), stamped: never(), rolled: never() })
     }
 
     /// The right of a table's request to write. Records it causes are stamped with the second of `now`.
@@ -159,137 +180,110 @@ impl ChangeLog {
         rows.collect()
     }
 
-    /// Tables that have or had a stream.
-    pub(super) fn streamed_tables(&self) -> rusqlite::Result<Vec<String>> {
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached(r#"SELECT DISTINCT table_name FROM "lakebed:streams""#)?;
-        let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-        rows.collect()
-    }
-
-    /// Drops the oldest records of `table` that are older than `before`, at most `most` of them. Returns how many.
-    pub(super) fn trim(&self, table: &str, before: Timestamp, most: usize) -> rusqlite::Result<usize> {
-        let old = self.older_than(table, before, most)?;
-        let Some(through) = old.last() else { return Ok(0) };
-        let _ours = self.turn.write().unwrap_or_else(PoisonError::into_inner);
-        let mut connection = self.lock();
-        let trimming = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        trimming.execute(
-            r#"INSERT INTO "lakebed:trimmed" (table_name, through_id) VALUES (?1, ?2)
-               ON CONFLICT (table_name) DO UPDATE SET through_id = excluded.through_id"#,
-            params![table, through],
-        )?;
-        // All but the newest, and with them the one that was the newest when the last round spared it.
-        trimming.execute(
-            "DELETE FROM _stream_records WHERE table_name = ?1 AND id <= ?2
-             AND id < (SELECT MAX(id) FROM _stream_records WHERE table_name = ?1)",
-            params![table, through],
-        )?;
-        trimming.commit()?;
-        Ok(old.len())
-    }
-
-    /// Ids of the oldest records of `table`, as long as they are older than `before`.
-    fn older_than(&self, table: &str, before: Timestamp, most: usize) -> rusqlite::Result<Vec<i64>> {
-        let connection = self.lock();
-        let mut statement = connection.prepare_cached(
-            r#"SELECT id, created_at FROM _stream_records
-               WHERE table_name = ?1
-               AND id > COALESCE((SELECT through_id FROM "lakebed:trimmed" WHERE table_name = ?1), 0)
-               ORDER BY id LIMIT ?2"#,
-        )?;
-        let mut rows = statement.query(params![table, bounded(most)])?;
-        let mut old = Vec::new();
-        while let Some(row) = rows.next()? {
-            if row.get::<_, i64>(1)? >= before.seconds() {
-                break;
-            }
-            old.push(row.get(0)?);
-        }
-        Ok(old)
-    }
-
-    /// Streams ordered by table and label, from just after the given one.
+    /// Tables and labels of streams, ordered, from just after the given one; without those closed before `since`.
     pub(super) fn streams(
         &self,
         table: Option<&str>,
         after: Option<(&str, &str)>,
+        since: i64,
         limit: usize,
-    ) -> rusqlite::Result<Vec<Stream>> {
+    ) -> rusqlite::Result<Vec<(String, String)>> {
         let (after_table, after_label) = after.unwrap_or(("", ""));
         let connection = self.lock();
-        let mut statement = connection.prepare_cached(&format!(
-            "{SELECT_STREAMS} WHERE (?1 IS NULL OR s.table_name = ?1) AND (s.table_name, s.label) > (?2, ?3)
-             ORDER BY s.table_name, s.label LIMIT ?4"
-        ))?;
-        let rows = statement.query_map(params![table, after_table, after_label, bounded(limit)], stream_of_row)?;
+        let mut statement = connection.prepare_cached(
+            r#"SELECT s.table_name, s.label FROM "lakebed:streams" s
+               LEFT JOIN "lakebed:ended" e ON e.table_name = s.table_name AND e.label = s.label
+               WHERE (?1 IS NULL OR s.table_name = ?1) AND (s.table_name, s.label) > (?2, ?3)
+               AND (e.second IS NULL OR e.second > ?4) ORDER BY s.table_name, s.label LIMIT ?5"#,
+        )?;
+        let rows = statement.query_map(params![table, after_table, after_label, since, bounded(limit)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?;
         rows.collect()
     }
 
-    /// One stream.
-    pub(super) fn stream(&self, table: &str, label: &str) -> rusqlite::Result<Option<Stream>> {
-        find(&self.lock(), table, label)
+    /// One stream, unless it was closed before `since`.
+    pub(super) fn stream(&self, name: (&str, &str), since: i64) -> rusqlite::Result<Option<Stream>> {
+        find(&self.lock(), name, since)
     }
 
-    /// The id of the newest record of `stream`; the place it begins at when it has none to read.
-    pub(super) fn newest(&self, stream: &Stream) -> rusqlite::Result<i64> {
+    /// The id of the newest record of a shard; the place it begins at when it has none to read.
+    pub(super) fn newest(&self, stream: &Stream, shard: &Shard) -> rusqlite::Result<i64> {
+        self.newest_before(stream, shard, i64::MAX)
+    }
+
+    /// The id of the newest record of a shard that was written before a second.
+    pub(super) fn newest_before(&self, stream: &Stream, shard: &Shard, second: i64) -> rusqlite::Result<i64> {
         let newest: Option<i64> = self
             .lock()
             .prepare_cached(
-                "SELECT id FROM _stream_records WHERE table_name = ?1 AND id > ?2 AND id <= ?3
+                "SELECT id FROM _stream_records WHERE table_name = ?1 AND id > ?2 AND id <= ?3 AND created_at < ?4
                  ORDER BY id DESC LIMIT 1",
             )?
-            .query_row(params![stream.table, stream.after_id, stream.last_id.unwrap_or(i64::MAX)], |row| row.get(0))
+            .query_row(params![stream.table, shard.after_id, shard.last_id.unwrap_or(i64::MAX), second], |row| {
+                row.get(0)
+            })
             .optional()?;
-        Ok(newest.unwrap_or(stream.after_id).max(stream.horizon()))
+        Ok(newest.unwrap_or(shard.after_id).max(stream.horizon(shard)))
     }
 
-    /// A stream and its records after `position`, in order: up to `limit` of them, and no more than `bytes` unless the
-    /// first alone is larger. One snapshot of the database answers both, so a record of a later stream of the same
-    /// table cannot slip in.
+    /// A stream and the records of its shard `number` after `position`, in order: up to `limit` of them, and no more than
+    /// `bytes` unless the first alone is larger. One snapshot of the database answers both, so a record of a later shard
+    /// or stream of the same table cannot slip in.
     pub(super) fn read(
         &self,
-        (table, label): (&str, &str),
+        stream: &Named<'_>,
         position: i64,
-        limit: usize,
-        bytes: usize,
+        (limit, bytes): (usize, usize),
     ) -> rusqlite::Result<Option<(Stream, Vec<Change>)>> {
         let mut connection = self.lock();
         let snapshot = connection.transaction()?;
-        let Some(stream) = find(&snapshot, table, label)? else { return Ok(None) };
+        let Some(found) = find(&snapshot, stream.name, stream.since)? else { return Ok(None) };
+        let Some(shard) = found.shard(stream.shard) else { return Ok(Some((found, Vec::new()))) };
         let mut statement = snapshot.prepare_cached(
             "SELECT id, event_name, keys_json, new_image, old_image, created_at, user_identity FROM _stream_records
              WHERE table_name = ?1 AND id > ?2 AND id <= ?3 ORDER BY id LIMIT ?4",
         )?;
-        let from = position.max(stream.horizon());
-        let until = stream.last_id.unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![table, from, until, bounded(limit)], change_of_row)?;
+        let from = position.max(found.horizon(shard));
+        let until = shard.last_id.unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![found.table, from, until, bounded(limit)], change_of_row)?;
         let (mut changes, mut total) = (Vec::new(), 0);
         for change in rows {
             let change = change?;
-            total += change.size();
+            total += change.size;
             if total > bytes && !changes.is_empty() {
                 break;
             }
             changes.push(change);
         }
-        Ok(Some((stream, changes)))
+        Ok(Some((found, changes)))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Connection> {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Connection> {
         // A panic while reading leaves nothing half done, so the connection stays usable.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn find(connection: &Connection, table: &str, label: &str) -> rusqlite::Result<Option<Stream>> {
-    connection
-        .prepare_cached(&format!("{SELECT_STREAMS} WHERE s.table_name = ?1 AND s.label = ?2"))?
-        .query_row(params![table, label], stream_of_row)
-        .optional()
+/// A shard of a stream that was not closed before `since`.
+pub(super) struct Named<'a> {
+    /// Table and label of the stream.
+    pub(super) name: (&'a str, &'a str),
+    /// Number of the shard.
+    pub(super) shard: i64,
+    /// The second before which a closed stream is gone.
+    pub(super) since: i64,
 }
 
-fn bounded(limit: usize) -> i64 {
+fn find(connection: &Connection, (table, label): (&str, &str), since: i64) -> rusqlite::Result<Option<Stream>> {
+    let found =
+        connection.prepare_cached(SELECT_STREAM)?.query_row(params![table, label, since], stream_of_row).optional()?;
+    let Some(mut stream) = found else { return Ok(None) };
+    stream.shards = shards_of(connection, &stream)?;
+    Ok(Some(stream))
+}
+
+pub(super) fn bounded(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
@@ -302,17 +296,41 @@ fn stream_of_row(row: &Row<'_>) -> rusqlite::Result<Stream> {
         after_id: row.get(4)?,
         last_id: row.get(5)?,
         trimmed_id: row.get(6)?,
+        ended: row.get(7)?,
+        shards: Vec::new(),
     })
 }
 
 fn change_of_row(row: &Row<'_>) -> rusqlite::Result<Change> {
+    let keys: String = row.get(2)?;
+    let (new_image, old_image): (Option<String>, Option<String>) = (row.get(3)?, row.get(4)?);
+    let images = [&new_image, &old_image].into_iter().flatten();
+    let size = images.chain([&keys]).map(|json| item_bytes(json)).sum();
     Ok(Change {
         id: row.get(0)?,
         event_name: row.get(1)?,
-        keys: row.get(2)?,
-        new_image: row.get(3)?,
-        old_image: row.get(4)?,
+        keys,
+        new_image,
+        old_image,
         created_at: row.get(5)?,
         user_identity: row.get(6)?,
+        size,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_answers_rest_on_is_flushed_as_the_items_are() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("tables.sqlite");
+        drop(dynoxide::Database::new(path.to_str().expect("text")).expect("made"));
+        for (fsync, level) in [(Fsync::Always, 2), (Fsync::Interval, 1), (Fsync::Never, 1)] {
+            let log = ChangeLog::open(&path, fsync).expect("opens");
+            let found: i64 = log.lock().query_row("PRAGMA synchronous", [], |row| row.get(0)).expect("asked");
+            assert_eq!(found, level, "{fsync:?}");
+        }
+    }
 }

@@ -20,10 +20,13 @@ pub(super) const ITERATOR_LIFETIME: Duration = Duration::from_secs(15 * 60);
 /// Added to a record id to give its sequence number 21 digits.
 const SEQUENCE_NUMBER_OFFSET: i128 = 100_000_000_000_000_000_000;
 
-/// The id of a stream's one shard: creation second and a digest of the ARN.
-pub(super) fn shard_id(table: &str, label: &str) -> String {
-    let second: u64 = label.split('.').next().and_then(|second| second.parse().ok()).unwrap_or(0);
-    format!("shardId-{second:020}-{}", &digest(&stream_arn(table, label))[..8])
+/// The id of a stream's shard: the second the stream was made, plus the shard's number so that ids are in the order of shards,
+/// and a digest of the ARN.
+pub(super) fn shard_id(table: &str, label: &str, number: i64) -> String {
+    let second: i64 = label.split('.').next().and_then(|second| second.parse().ok()).unwrap_or(0);
+    let arn = stream_arn(table, label);
+    let digest = if number == 0 { digest(&arn) } else { digest(&format!("{arn}/{number}")) };
+    format!("shardId-{:020}-{}", second.saturating_add(number), &digest[..8])
 }
 
 /// An event id: unique per change, the same whenever the change is read.
@@ -54,6 +57,8 @@ pub(super) fn parse_sequence_number(text: &str) -> Option<i64> {
 pub(super) struct ShardIterator {
     /// Stream it reads.
     pub(super) stream_arn: String,
+    /// Number of the shard it reads.
+    pub(super) shard: i64,
     /// Everything up to this record id has been read.
     pub(super) position: i64,
     /// When it was handed out.
@@ -85,8 +90,9 @@ mod tests {
     #[test]
     fn identifiers_have_the_lengths_of_the_service_model() {
         for table in ["abc", "a-table-name-that-is-rather-long-and_has.dots"] {
-            let id = shard_id(table, "1761000000.123456789");
-            assert!((28..=65).contains(&id.len()), "{id}");
+            let id = |number| shard_id(table, "1761000000.123456789", number);
+            assert!((28..=65).contains(&id(0).len()), "{}", id(0));
+            assert!(id(9) < id(10), "shards are in the order of their ids");
         }
         for id in [1, 10, i64::MAX] {
             let number = sequence_number(id);
@@ -106,7 +112,7 @@ mod tests {
     #[test]
     fn an_iterator_survives_its_opaque_form_and_expires() {
         let issued = Timestamp::from_seconds(1_000);
-        let iterator = ShardIterator { stream_arn: "arn".to_owned(), position: 7, issued };
+        let iterator = ShardIterator { stream_arn: "arn".to_owned(), shard: 2, position: 7, issued };
         assert_eq!(ShardIterator::decode(&iterator.encode()), Some(iterator.clone()));
         assert_eq!(ShardIterator::decode("garbage!"), None);
         assert!(!iterator.expired(issued.plus(ITERATOR_LIFETIME)));

@@ -4,19 +4,24 @@
 //! (see [`streams`]): dynoxide writes a change record in the transaction of the write itself, we number and serve those
 //! records. Promises: an operation we do not know is refused by name; the same directory serves the same tables and
 //! streams after a restart; items expire and stream records are trimmed on [`Clock`], in rounds a minute apart (see
-//! [`upkeep`]). Does not know: throttling, capacity, IAM. Creation times and stream labels are dynoxide's, by the
+//! [`upkeep`]); a stream's shards roll as on AWS (see [`rolling`]). Capacity is limited where limits are on
+//! (see [`crate::limits`]). Does not know: IAM. Creation times and stream labels are dynoxide's, by the
 //! machine's clock.
 
 mod answer;
 mod arns;
 mod changes;
-mod constraints;
 mod control;
 mod iterator;
+mod lifecycle;
 mod operations;
+mod rolling;
 mod schema;
 mod shards;
+mod stream_record;
 mod streams;
+mod tokens;
+mod trimming;
 mod ttl;
 mod upkeep;
 
@@ -25,11 +30,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dynoxide::{Database, DynoxideError};
-use lakebed_contract::{Clock, Seed};
+use lakebed_contract::Clock;
 
+use crate::config::{CloudConfig, Fsync};
+use crate::durability::WriteAheadLog;
+use crate::limits::dynamodb::{DynamoDbLimits, Reading};
 use answer::Failure;
 use changes::ChangeLog;
+use iterator::ShardIterator;
+use lifecycle::{Asked, Lifecycle};
 use streams::Streams;
+use tokens::Tokens;
 use upkeep::Upkeep;
 
 const FILE_NAME: &str = "dynamodb.sqlite";
@@ -80,7 +91,10 @@ pub struct DynamoDb {
     tables: Database,
     changes: Arc<ChangeLog>,
     streams: Arc<Streams>,
+    tokens: Arc<Tokens>,
+    lifecycle: Arc<Lifecycle>,
     upkeep: Arc<Upkeep>,
+    limits: Arc<DynamoDbLimits>,
     clock: Clock,
 }
 
@@ -92,21 +106,37 @@ impl std::fmt::Debug for DynamoDb {
 
 impl DynamoDb {
     /// Opens (or creates) the tables kept in `dir`, and starts their upkeep as a task of the current Tokio runtime.
-    /// Nothing here is left to chance today; the seed is for faults to come.
-    pub fn open(dir: &Path, clock: Clock, _seed: Seed) -> Result<Self, DynamoDbError> {
+    pub fn open(dir: &Path, config: &CloudConfig) -> Result<Self, DynamoDbError> {
+        let clock = config.clock.clone();
         std::fs::create_dir_all(dir)
             .map_err(|source| DynamoDbError::CreateDirectory { path: dir.to_owned(), source })?;
         let path = dir.join(FILE_NAME);
         let text = path.to_str().ok_or_else(|| DynamoDbError::PathNotText { path: path.clone() })?;
         let tables = Database::new(text)
             .map_err(|source| DynamoDbError::OpenTables { path: path.clone(), source: Box::new(source) })?;
-        let changes =
-            ChangeLog::open(&path).map_err(|source| DynamoDbError::OpenChangeLog { path: path.clone(), source })?;
+        if config.fsync != Fsync::Always {
+            // Its default is FULL. This is its only way to NORMAL; the other settings it touches are SQLite's defaults.
+            tables
+                .disable_bulk_loading()
+                .map_err(|source| DynamoDbError::OpenTables { path: path.clone(), source: Box::new(source) })?;
+        }
+        let changes = ChangeLog::open(&path, config.fsync)
+            .map_err(|source| DynamoDbError::OpenChangeLog { path: path.clone(), source })?;
         let changes = Arc::new(changes);
-        let streams = Arc::new(Streams::new(Arc::clone(&changes), clock.clone()));
+        let streams = Arc::new(Streams::new(Arc::clone(&changes), clock.clone(), config.limits));
+        let tokens = Arc::new(Tokens::new(Arc::clone(&changes)));
+        let lifecycle = Lifecycle::open(Arc::clone(&changes), config.limits)
+            .map_err(|source| DynamoDbError::OpenChangeLog { path: path.clone(), source })?;
+        let lifecycle = Arc::new(lifecycle);
+        let limits = Arc::new(DynamoDbLimits::new(config));
         let upkeep = Arc::new(Upkeep::new(tables.clone(), Arc::clone(&changes), clock.clone()));
         tokio::spawn(Arc::clone(&upkeep).run());
-        Ok(Self { tables, changes, streams, upkeep, clock })
+        Ok(Self { tables, changes, streams, tokens, lifecycle, upkeep, limits, clock })
+    }
+
+    /// The log that commits rest on, of the tables kept in `dir`.
+    pub(crate) fn log_in(dir: &Path) -> WriteAheadLog {
+        WriteAheadLog::of(&dir.join(FILE_NAME))
     }
 
     /// Answers one AWS JSON 1.0 request; `target` is its `X-Amz-Target` header, e.g. `DynamoDB_20120810.PutItem`, and
@@ -116,15 +146,29 @@ impl DynamoDb {
         answer::respond(self.run(target, host, body).await)
     }
 
+    /// The answer when something of the service's own went wrong.
+    pub(crate) fn failure() -> http::Response<Bytes> {
+        let message = "The request processing has failed because of an unknown error, exception or failure.";
+        answer::respond(Err(Failure::internal(message)))
+    }
+
     async fn run(&self, target: &str, host: &str, body: Bytes) -> Result<String, Failure> {
         let (tables, changes, streams) = (self.tables.clone(), Arc::clone(&self.changes), Arc::clone(&self.streams));
+        let (tokens, lifecycle) = (Arc::clone(&self.tokens), Arc::clone(&self.lifecycle));
         let (target, host, now) = (target.to_owned(), host.to_owned(), self.clock.now());
+        let limits = Arc::clone(&self.limits);
         let work = move || {
             let body = std::str::from_utf8(&body).map_err(|_| Failure::serialization("the body is not UTF-8"))?;
+            changes.roll(now)?;
             if let Some(operation) = target.strip_prefix(TABLES_TARGET) {
-                let _turn = changes.turn_of_tables(now)?;
-                operations::run(&tables, &host, operation, body)
+                tokens.run(operation, body, now, |body| {
+                    let describe = |table: &str| described(&tables, table);
+                    limits.run(operation, body, describe, |body| {
+                        lifecycle.run(&Asked { tables: &tables, host: &host, operation, body, now })
+                    })
+                })
             } else if let Some(operation) = target.strip_prefix(STREAMS_TARGET) {
+                let _reading = if operation == "GetRecords" { reading(&limits, body)? } else { None };
                 streams.run(operation, body)
             } else {
                 Err(Failure::unknown_operation(&target))
@@ -138,6 +182,21 @@ impl DynamoDb {
             }
         }
     }
+}
+
+/// The place among the readers of a stream shard, where they are counted. What is no iterator is refused by whoever reads.
+fn reading(limits: &DynamoDbLimits, body: &str) -> Result<Option<Reading>, Failure> {
+    let request = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
+    let iterator = request["ShardIterator"].as_str().and_then(ShardIterator::decode);
+    let shard = iterator.map(|iterator| format!("{} of {}", iterator.shard, iterator.stream_arn));
+    Ok(shard.map(|shard| limits.reader(&shard)).transpose()?.flatten())
+}
+
+/// A table's description, for its capacity; `None` for one that is not there.
+fn described(tables: &Database, table: &str) -> Option<serde_json::Value> {
+    let request = serde_json::from_value(serde_json::json!({ "TableName": table })).ok()?;
+    let answer = serde_json::to_value(tables.describe_table(request).ok()?).ok()?;
+    answer.get("Table").cloned()
 }
 
 impl Drop for DynamoDb {

@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 
 use super::answer::Failure;
 use super::{arns, control};
+use crate::matrix::Service;
+use crate::validation;
 
 /// Markers dynoxide's request types put before a message they have worded as DynamoDB words it.
 const SERIALIZATION_MARKERS: [&str; 2] = ["SERIALIZATION:", "SERIALIZATION_AS_READ:"];
@@ -33,7 +35,10 @@ pub(super) fn run(tables: &Database, host: &str, operation: &str, body: &str) ->
         "BatchWriteItem" => call(body, |request| tables.batch_write_item(request)),
         "TransactWriteItems" => call(body, |request| tables.transact_write_items(request)),
         "TransactGetItems" => call(body, |request| tables.transact_get_items(request)),
-        "UpdateTimeToLive" => call(body, |request| tables.update_time_to_live(request)),
+        "UpdateTimeToLive" => {
+            control::refuse_same_time_to_live(tables, body)?;
+            call(body, |request| tables.update_time_to_live(request))
+        }
         "DescribeTimeToLive" => call(body, |request| tables.describe_time_to_live(request)),
         "ExecuteStatement" => call(body, |request| tables.execute_statement(request)),
         "ExecuteTransaction" => call(body, |request| tables.execute_transaction(request)),
@@ -72,6 +77,19 @@ fn describing<Request: DeserializeOwned, Answer: Serialize>(
 fn unwritable(error: &serde_json::Error) -> Failure {
     tracing::error!(%error, "failed to write an answer");
     Failure::internal("failed to write the answer")
+}
+
+/// Reads a request after it was judged by its service model.
+pub(super) fn checked<Request: DeserializeOwned>(
+    service: Service,
+    operation: &str,
+    body: &str,
+) -> Result<Request, Failure> {
+    // What is no JSON is refused by the reading below.
+    if let Ok(request) = serde_json::from_str(body) {
+        validation::check(service, operation, &request)?;
+    }
+    read(body)
 }
 
 /// Reads a request. serde's own messages quote values, so only field names and DynamoDB's own wording get through.

@@ -1,25 +1,29 @@
 //! DynamoDB Streams: ListStreams, DescribeStream, GetShardIterator, GetRecords.
 //!
-//! A stream is one shard from its beginning to its end (AWS would split and roll shards; order per item is the same). A
-//! consumer that keeps the last sequence number and asks AFTER_SEQUENCE_NUMBER sees every later change once and in
-//! order, also across restarts. A closed stream (disabled, or its table deleted) stays readable and ends its iterators
-//! with `NextShardIterator` absent. Records older than 24 hours are gone: an iterator that still points before them is
-//! told so, and TRIM_HORIZON starts behind them. Iterators by timestamp are refused.
+//! A stream has one open shard, which rolls every four hours (see [`super::rolling`]). A consumer that reads every shard from
+//! parent to child sees every change once and in order, also across restarts. A closed shard ends its iterators with
+//! `NextShardIterator` absent; so does a closed stream (disabled, or its table deleted), which stays readable for 24 hours.
+//! Records older than that are gone: an iterator that still points before them is told so, and TRIM_HORIZON starts behind
+//! them.
 
 use std::sync::Arc;
 
 use lakebed_contract::Clock;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
-use serde_json::value::RawValue;
 
 use super::answer::Failure;
-use super::arns::{REGION, parse_stream_arn, stream_arn};
-use super::changes::{Change, ChangeLog, Stream};
-use super::constraints::{Constraints, page_size};
-use super::iterator::{ShardIterator, event_id, parse_sequence_number, sequence_number, shard_id};
-use super::operations::read;
-use super::shards::{shard_page, shards_of};
+use super::arns::{parse_stream_arn, stream_arn};
+use super::changes::{ChangeLog, Named, Stream};
+use super::iterator::{ShardIterator, parse_sequence_number, shard_id};
+use super::operations::checked;
+use super::rolling::{Shard, retained_since};
+use super::shards::{Described, is_shown, shard_page, shown_shards};
+use super::stream_record::{Records, record};
+use crate::config::Limits;
+use crate::matrix::Service;
+use crate::validation;
 
 /// AWS's page bounds.
 const STREAMS_PER_PAGE: usize = 100;
@@ -27,23 +31,15 @@ const SHARDS_PER_PAGE: usize = 100;
 const RECORDS_PER_PAGE: usize = 1_000;
 const BYTES_PER_PAGE: usize = 1_024 * 1_024;
 
-/// Lengths the service model allows.
-const STREAM_ARN_LENGTHS: (usize, usize) = (37, 1_024);
-const SHARD_ID_LENGTHS: (usize, usize) = (28, 65);
-const SEQUENCE_NUMBER_LENGTHS: (usize, usize) = (21, 40);
-const SHARD_ITERATOR_LENGTHS: (usize, usize) = (1, 2_048);
-const TABLE_NAME_LENGTHS: (usize, usize) = (3, 255);
-
-const AT_TIMESTAMP: &str = "AT_TIMESTAMP";
-const ITERATOR_TYPES: [&str; 5] =
-    ["AFTER_SEQUENCE_NUMBER", "LATEST", AT_TIMESTAMP, "AT_SEQUENCE_NUMBER", "TRIM_HORIZON"];
-const CHILD_SHARDS: &str = "CHILD_SHARDS";
+/// With limits, how long a stream is ENABLING and DISABLING. AWS promises no time.
+const TRANSITION_SECONDS: i64 = 5;
 
 /// The Streams front over a change log.
 #[derive(Debug)]
 pub(super) struct Streams {
     changes: Arc<ChangeLog>,
     clock: Clock,
+    limits: Limits,
 }
 
 #[derive(Deserialize)]
@@ -63,10 +59,10 @@ struct DescribeStream {
     shard_filter: Option<ShardFilter>,
 }
 
+/// `CHILD_SHARDS` is the only type there is.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ShardFilter {
-    r#type: Option<String>,
     shard_id: Option<String>,
 }
 
@@ -77,6 +73,7 @@ struct GetShardIterator {
     shard_id: Option<String>,
     shard_iterator_type: Option<String>,
     sequence_number: Option<String>,
+    timestamp: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -86,86 +83,41 @@ struct GetRecords {
     limit: Option<i64>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Records {
-    records: Vec<Record>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_shard_iterator: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Record {
-    #[serde(rename = "eventID")]
-    event_id: String,
-    event_name: String,
-    event_version: &'static str,
-    event_source: &'static str,
-    aws_region: &'static str,
-    dynamodb: StreamRecord,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_identity: Option<Box<RawValue>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct StreamRecord {
-    approximate_creation_date_time: i64,
-    keys: Box<RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    new_image: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    old_image: Option<Box<RawValue>>,
-    sequence_number: String,
-    size_bytes: usize,
-    stream_view_type: String,
-}
-
 impl Streams {
-    pub(super) fn new(changes: Arc<ChangeLog>, clock: Clock) -> Self {
-        Self { changes, clock }
+    pub(super) fn new(changes: Arc<ChangeLog>, clock: Clock, limits: Limits) -> Self {
+        Self { changes, clock, limits }
     }
 
     /// Runs one operation and returns its answer's JSON.
     pub(super) fn run(&self, operation: &str, body: &str) -> Result<String, Failure> {
         match operation {
-            "ListStreams" => self.list(read(body)?),
-            "DescribeStream" => self.describe(read(body)?),
-            "GetShardIterator" => self.iterator(read(body)?),
-            "GetRecords" => self.records(read(body)?),
+            "ListStreams" => self.list(&request(operation, body)?),
+            "DescribeStream" => self.describe(request(operation, body)?),
+            "GetShardIterator" => self.iterator(request(operation, body)?),
+            "GetRecords" => self.records(&request(operation, body)?),
             other => Err(Failure::unknown_operation(other)),
         }
     }
 
-    fn list(&self, request: ListStreams) -> Result<String, Failure> {
-        let arn = request.exclusive_start_stream_arn.as_deref();
-        let mut constraints = Constraints::default();
-        constraints.optional_text("tableName", request.table_name.as_deref(), TABLE_NAME_LENGTHS);
-        constraints.page("limit", request.limit, STREAMS_PER_PAGE);
-        constraints.optional_text("exclusiveStartStreamArn", arn, STREAM_ARN_LENGTHS);
-        constraints.check()?;
-        let limit = page_size(request.limit, STREAMS_PER_PAGE);
-        let after = match arn {
+    fn since(&self) -> i64 {
+        retained_since(self.clock.now())
+    }
+
+    fn list(&self, request: &ListStreams) -> Result<String, Failure> {
+        let limit = page_size(request.limit, STREAMS_PER_PAGE)?;
+        let after = match request.exclusive_start_stream_arn.as_deref() {
             Some(arn) => Some(parse_stream_arn(arn).ok_or_else(|| no_stream(arn))?),
             None => None,
         };
         // One more than asked for tells whether there is a next page.
-        let mut found = self.changes.streams(request.table_name.as_deref(), after, limit + 1)?;
+        let mut found = self.changes.streams(request.table_name.as_deref(), after, self.since(), limit + 1)?;
         let more = found.len() > limit;
         found.truncate(limit);
-        let last = if more { found.last().map(|stream| stream_arn(&stream.table, &stream.label)) } else { None };
-        let streams: Vec<_> = found
-            .iter()
-            .map(|stream| {
-                json!({
-                    "StreamArn": stream_arn(&stream.table, &stream.label),
-                    "TableName": stream.table,
-                    "StreamLabel": stream.label,
-                })
-            })
-            .collect();
-        let mut answer = json!({ "Streams": streams });
+        let last = if more { found.last().map(|(table, label)| stream_arn(table, label)) } else { None };
+        let described = found.iter().map(
+            |(table, label)| json!({ "StreamArn": stream_arn(table, label), "TableName": table, "StreamLabel": label }),
+        );
+        let mut answer = json!({ "Streams": described.collect::<Vec<_>>() });
         if let Some(last) = last {
             answer["LastEvaluatedStreamArn"] = json!(last);
         }
@@ -173,37 +125,26 @@ impl Streams {
     }
 
     fn describe(&self, request: DescribeStream) -> Result<String, Failure> {
-        let start = request.exclusive_start_shard_id.as_deref();
-        let mut constraints = Constraints::default();
-        constraints.text("streamArn", request.stream_arn.as_deref(), STREAM_ARN_LENGTHS);
-        constraints.page("limit", request.limit, SHARDS_PER_PAGE);
-        constraints.optional_text("exclusiveStartShardId", start, SHARD_ID_LENGTHS);
-        if let Some(filter) = &request.shard_filter {
-            constraints.one_of("shardFilter.type", filter.r#type.as_deref(), &[CHILD_SHARDS]);
-            constraints.text("shardFilter.shardId", filter.shard_id.as_deref(), SHARD_ID_LENGTHS);
-        }
-        constraints.check()?;
+        let limit = page_size(request.limit, SHARDS_PER_PAGE)?;
         let arn = request.stream_arn.unwrap_or_default();
         let stream = self.stream(&arn)?;
-        // A shard never splits here, so none is the child of another.
-        let shards = if request.shard_filter.is_some() { vec![] } else { shards_of(&stream) };
-        let (shards, last) = shard_page(shards, start, page_size(request.limit, SHARDS_PER_PAGE));
-        let shards: Vec<_> = shards
-            .into_iter()
-            .map(|shard| json!({ "ShardId": shard.id, "SequenceNumberRange": shard.range }))
-            .collect();
+        let mut shards = shown_shards(&stream, self.since());
+        if let Some(parent) = request.shard_filter.and_then(|filter| filter.shard_id) {
+            shards.retain(|shard| shard.parent.as_ref() == Some(&parent));
+        }
+        let (shards, last) = shard_page(shards, request.exclusive_start_shard_id.as_deref(), limit);
         let key_schema: serde_json::Value = serde_json::from_str(&stream.key_schema)
             .map_err(|_| Failure::internal("the stored key schema is not JSON"))?;
         let created: f64 = stream.label.parse().unwrap_or(0.0);
         let mut description = json!({
             "StreamArn": arn,
             "StreamLabel": stream.label,
-            "StreamStatus": if stream.last_id.is_some() { "DISABLED" } else { "ENABLED" },
+            "StreamStatus": self.status(&stream),
             "StreamViewType": stream.view_type,
             "CreationRequestDateTime": created,
             "TableName": stream.table,
             "KeySchema": key_schema,
-            "Shards": shards,
+            "Shards": shards.iter().map(Described::json).collect::<Vec<_>>(),
         });
         if let Some(last) = last {
             description["LastEvaluatedShardId"] = json!(last);
@@ -211,100 +152,127 @@ impl Streams {
         Ok(json!({ "StreamDescription": description }).to_string())
     }
 
+    fn status(&self, stream: &Stream) -> &'static str {
+        let now = self.clock.now().seconds();
+        let is_recent = |moment: i64| self.limits == Limits::Aws && now < moment.saturating_add(TRANSITION_SECONDS);
+        let made = stream.shard(0).map(|shard| shard.opened);
+        match (stream.last_id, stream.ended) {
+            (Some(_), Some(ended)) if is_recent(ended) => "DISABLING",
+            (Some(_), _) => "DISABLED",
+            (None, _) if made.is_some_and(is_recent) => "ENABLING",
+            (None, _) => "ENABLED",
+        }
+    }
+
     fn iterator(&self, request: GetShardIterator) -> Result<String, Failure> {
-        let kind = request.shard_iterator_type.as_deref();
-        let mut constraints = Constraints::default();
-        constraints.text("streamArn", request.stream_arn.as_deref(), STREAM_ARN_LENGTHS);
-        constraints.text("shardId", request.shard_id.as_deref(), SHARD_ID_LENGTHS);
-        constraints.one_of("shardIteratorType", kind, &ITERATOR_TYPES);
-        constraints.optional_text("sequenceNumber", request.sequence_number.as_deref(), SEQUENCE_NUMBER_LENGTHS);
-        constraints.check()?;
-        let kind = kind.unwrap_or_default();
-        if kind == AT_TIMESTAMP {
-            return Err(Failure::validation("ShardIteratorType AT_TIMESTAMP is not implemented by lakebed"));
-        }
-        let (arn, shard) = (request.stream_arn.unwrap_or_default(), request.shard_id.unwrap_or_default());
+        let (arn, wanted) = (request.stream_arn.unwrap_or_default(), request.shard_id.unwrap_or_default());
         let stream = self.stream(&arn)?;
-        if shard != shard_id(&stream.table, &stream.label) {
-            let message = format!("Requested resource not found: Shard does not exist: {shard}");
+        let since = self.since();
+        let is_it =
+            |shard: &&Shard| is_shown(shard, since) && shard_id(&stream.table, &stream.label, shard.number) == wanted;
+        let Some(shard) = stream.shards.iter().find(is_it) else {
+            let message = format!("Requested resource not found: Shard does not exist: {wanted}");
             return Err(Failure::service("ResourceNotFoundException", &message));
-        }
-        let position = self.position(&stream, kind, request.sequence_number.as_deref())?;
-        let iterator = ShardIterator { stream_arn: arn, position, issued: self.clock.now() };
+        };
+        let kind = request.shard_iterator_type.unwrap_or_default();
+        let number = request.sequence_number.as_deref();
+        let position = match (kind.as_str(), request.timestamp) {
+            ("AT_TIMESTAMP", Some(moment)) if number.is_none() => {
+                if moment > self.clock.now().0 as f64 / 1e6 {
+                    return Err(invalid_parameter("Timestamp must not be in the future"));
+                }
+                self.changes.newest_before(&stream, shard, moment.ceil() as i64)?
+            }
+            ("AT_TIMESTAMP", None) => return Err(invalid_parameter("Timestamp cannot be null")),
+            _ => self.position(&stream, shard, &kind, number)?,
+        };
+        let iterator = ShardIterator { stream_arn: arn, shard: shard.number, position, issued: self.clock.now() };
         Ok(json!({ "ShardIterator": iterator.encode() }).to_string())
     }
 
     /// Where an iterator of this kind begins: everything up to there counts as read.
-    fn position(&self, stream: &Stream, kind: &str, number: Option<&str>) -> Result<i64, Failure> {
+    fn position(&self, stream: &Stream, shard: &Shard, kind: &str, number: Option<&str>) -> Result<i64, Failure> {
         let position = match (kind, number) {
-            ("TRIM_HORIZON", None) => stream.horizon(),
-            ("LATEST", None) => self.changes.newest(stream)?,
+            ("TRIM_HORIZON", None) => stream.horizon(shard),
+            ("LATEST", None) => self.changes.newest(stream, shard)?,
             // The shard's StartingSequenceNumber is a valid place to start at before anything has been written.
-            ("AT_SEQUENCE_NUMBER", Some(number)) => self.id_in(stream, number, stream.after_id + 1)? - 1,
+            ("AT_SEQUENCE_NUMBER", Some(number)) => self.id_in(stream, shard, number, shard.after_id + 1)? - 1,
             // Right behind the newest trimmed record nothing is missing, so a reader that has seen it may go on.
-            ("AFTER_SEQUENCE_NUMBER", Some(number)) => self.id_in(stream, number, stream.after_id)?,
+            ("AFTER_SEQUENCE_NUMBER", Some(number)) => self.id_in(stream, shard, number, shard.after_id)?,
             (_, Some(_)) => {
-                let told = "SequenceNumber should not be passed for this iterator type";
-                return Err(Failure::validation(&format!("One or more parameter values were invalid: {told}")));
+                return Err(invalid_parameter("SequenceNumber should not be passed for this iterator type"));
             }
-            (_, None) => {
-                let told = "SequenceNumber cannot be null";
-                return Err(Failure::validation(&format!("One or more parameter values were invalid: {told}")));
-            }
+            (_, None) => return Err(invalid_parameter("SequenceNumber cannot be null")),
         };
-        if position < stream.horizon() { Err(trimmed()) } else { Ok(position) }
+        if position < stream.horizon(shard) { Err(trimmed()) } else { Ok(position) }
     }
 
-    /// The record id of a sequence number, which this stream must have reached (or which is at most `allowed`).
-    fn id_in(&self, stream: &Stream, number: &str, allowed: i64) -> Result<i64, Failure> {
+    /// The record id of a sequence number, which this shard must have reached (or which is at most `allowed`).
+    fn id_in(&self, stream: &Stream, shard: &Shard, number: &str, allowed: i64) -> Result<i64, Failure> {
         let id = parse_sequence_number(number)
             .ok_or_else(|| Failure::validation("Invalid SequenceNumber: not one of this service's"))?;
-        if id <= stream.after_id {
+        if id <= shard.after_id {
             return Err(trimmed());
         }
-        if id > self.changes.newest(stream)?.max(allowed) {
+        // A closed shard has reached its end, whichever table's record that is.
+        let allowed = shard.last_id.map_or(allowed, |last| allowed.max(last));
+        if id > self.changes.newest(stream, shard)?.max(allowed) {
             return Err(Failure::validation("Invalid SequenceNumber: the shard has not reached it"));
         }
         Ok(id)
     }
 
-    fn records(&self, request: GetRecords) -> Result<String, Failure> {
-        let encoded = request.shard_iterator.as_deref();
-        let mut constraints = Constraints::default();
-        constraints.text("shardIterator", encoded, SHARD_ITERATOR_LENGTHS);
-        constraints.page("limit", request.limit, RECORDS_PER_PAGE);
-        constraints.check()?;
-        let limit = page_size(request.limit, RECORDS_PER_PAGE);
-        let iterator = ShardIterator::decode(encoded.unwrap_or_default())
-            .ok_or_else(|| Failure::validation("Invalid ShardIterator"))?;
+    fn records(&self, request: &GetRecords) -> Result<String, Failure> {
+        let limit = page_size(request.limit, RECORDS_PER_PAGE)?;
+        let encoded = request.shard_iterator.as_deref().unwrap_or_default();
+        let mut iterator =
+            ShardIterator::decode(encoded).ok_or_else(|| Failure::validation("Invalid ShardIterator"))?;
         let now = self.clock.now();
         if iterator.expired(now) {
             return Err(Failure::service("ExpiredIteratorException", "Iterator expired: it is older than 15 minutes"));
         }
         let name = parse_stream_arn(&iterator.stream_arn).ok_or_else(|| no_stream(&iterator.stream_arn))?;
-        let (stream, changes) = self
-            .changes
-            .read(name, iterator.position, limit, BYTES_PER_PAGE)?
-            .ok_or_else(|| no_stream(&iterator.stream_arn))?;
-        if iterator.position < stream.horizon() {
+        let named = Named { name, shard: iterator.shard, since: retained_since(now) };
+        let read = self.changes.read(&named, iterator.position, (limit, BYTES_PER_PAGE))?;
+        let (stream, changes) = read.ok_or_else(|| no_stream(&iterator.stream_arn))?;
+        let shard = stream.shard(iterator.shard).ok_or_else(trimmed)?;
+        if iterator.position < stream.horizon(shard) {
             return Err(trimmed());
         }
-        let position = changes.last().map_or(iterator.position, |change| change.id);
+        iterator.position = changes.last().map_or(iterator.position, |change| change.id);
         let records = changes
             .into_iter()
             .map(|change| record(change, &stream, &iterator.stream_arn))
             .collect::<Result<Vec<_>, _>>()?;
-        let finished = stream.last_id.is_some_and(|last| position >= last || records.is_empty());
-        let next_shard_iterator =
-            (!finished).then(|| ShardIterator { stream_arn: iterator.stream_arn, position, issued: now }.encode());
+        let is_finished = shard.last_id.is_some_and(|last| iterator.position >= last || records.is_empty());
+        iterator.issued = now;
+        let next_shard_iterator = (!is_finished).then(|| iterator.encode());
         serde_json::to_string(&Records { records, next_shard_iterator })
             .map_err(|_| Failure::internal("failed to write the answer"))
     }
 
     fn stream(&self, arn: &str) -> Result<Stream, Failure> {
-        let (table, label) = parse_stream_arn(arn).ok_or_else(|| no_stream(arn))?;
-        self.changes.stream(table, label)?.ok_or_else(|| no_stream(arn))
+        let name = parse_stream_arn(arn).ok_or_else(|| no_stream(arn))?;
+        self.changes.stream(name, self.since())?.ok_or_else(|| no_stream(arn))
     }
+}
+
+fn request<Request: DeserializeOwned>(operation: &str, body: &str) -> Result<Request, Failure> {
+    checked(Service::DynamoDbStreams, operation, body)
+}
+
+/// The page size asked for, or the largest one. The model says no upper bound; AWS's documentation does.
+fn page_size(asked: Option<i64>, most: usize) -> Result<usize, Failure> {
+    let Some(asked) = asked else { return Ok(most) };
+    usize::try_from(asked).ok().filter(|asked| *asked <= most).ok_or_else(|| {
+        let rule = format!("Member must have value less than or equal to {most}");
+        let broken = validation::violation(&asked.to_string(), "limit", &rule);
+        Failure::validation(&validation::violations(&[broken]))
+    })
+}
+
+fn invalid_parameter(why: &str) -> Failure {
+    Failure::validation(&format!("One or more parameter values were invalid: {why}"))
 }
 
 fn no_stream(arn: &str) -> Failure {
@@ -314,26 +282,4 @@ fn no_stream(arn: &str) -> Failure {
 fn trimmed() -> Failure {
     let message = "The operation attempted to read past the oldest stream record in a shard.";
     Failure::service("TrimmedDataAccessException", message)
-}
-
-fn record(change: Change, stream: &Stream, arn: &str) -> Result<Record, Failure> {
-    let raw = |json: String| RawValue::from_string(json).map_err(|_| Failure::internal("a stored image is not JSON"));
-    let size_bytes = change.size();
-    Ok(Record {
-        event_id: event_id(arn, change.id),
-        event_name: change.event_name,
-        event_version: "1.1",
-        event_source: "aws:dynamodb",
-        aws_region: REGION,
-        dynamodb: StreamRecord {
-            approximate_creation_date_time: change.created_at,
-            keys: raw(change.keys)?,
-            new_image: change.new_image.map(raw).transpose()?,
-            old_image: change.old_image.map(raw).transpose()?,
-            sequence_number: sequence_number(change.id),
-            size_bytes,
-            stream_view_type: stream.view_type.clone(),
-        },
-        user_identity: change.user_identity.map(raw).transpose()?,
-    })
 }

@@ -14,14 +14,11 @@ use lakebed_contract::{Clock, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::changes::{ChangeLog, Expiry};
+use super::changes::{ChangeLog, Expiry, STREAM_RETENTION};
 use super::ttl;
 
 /// From one round to the next.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(60);
-
-/// AWS keeps stream records this long.
-const STREAM_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Records trimmed per transaction.
 const RECORDS_PER_TRIM: usize = 1_000;
@@ -95,6 +92,13 @@ impl Upkeep {
         match self.changes.streamed_tables() {
             Ok(tables) => tables.iter().for_each(|table| self.trim(table, now)),
             Err(error) => tracing::error!(%error, "failed to list the tables with streams"),
+        }
+        // After the trim: what is forgotten is not trimmed any more.
+        if let Some(Err(error)) = self.unless_ended(|| self.changes.forget(now)) {
+            tracing::error!(%error, "failed to forget old shards and streams");
+        }
+        if let Some(Err(error)) = self.unless_ended(|| self.changes.forget_tokens(now)) {
+            tracing::error!(%error, "failed to forget old tokens");
         }
     }
 

@@ -12,21 +12,12 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 use aws_sdk_dynamodbstreams::Client as Streams;
-use aws_sdk_dynamodbstreams::types::{AttributeValue as StreamValue, OperationType, Record, ShardIteratorType};
+use aws_sdk_dynamodbstreams::types::{AttributeValue as StreamValue, OperationType, Record, Shard, ShardIteratorType};
 use lakebed_cloud::{Cloud, CloudConfig};
-use lakebed_contract::{Clock, Endpoints, EventSink, Seed, Timestamp};
+use lakebed_contract::{Clock, Endpoints, Seed, Timestamp};
 
 pub(crate) async fn start(state_dir: &Path, clock: &Clock) -> (Cloud, Client, Streams) {
-    let cloud = Cloud::start(CloudConfig {
-        port: 0,
-        state_dir: state_dir.to_owned(),
-        clock: clock.clone(),
-        seed: Seed(7),
-        events: EventSink::default(),
-        notifications: None,
-    })
-    .await
-    .unwrap();
+    let cloud = Cloud::start(CloudConfig::new(state_dir, clock.clone(), Seed(7))).await.unwrap();
     let endpoints = Endpoints::embedded(cloud.port());
     let config = endpoints.sdk_config(&endpoints.dynamodb_url);
     (cloud, Client::new(&config), Streams::new(&config))
@@ -74,13 +65,26 @@ pub(crate) fn key(pk: &str, n: u32) -> HashMap<String, AttributeValue> {
     HashMap::from([("pk".to_owned(), text(pk)), ("n".to_owned(), AttributeValue::N(n.to_string()))])
 }
 
-pub(crate) async fn shard_of(streams: &Streams, arn: &str) -> aws_sdk_dynamodbstreams::types::Shard {
+/// The shards of a stream, the oldest first.
+pub(crate) async fn shards_of(streams: &Streams, arn: &str) -> Vec<Shard> {
     let description = streams.describe_stream().stream_arn(arn).send().await.unwrap().stream_description.unwrap();
-    description.shards.unwrap().remove(0)
+    description.shards.unwrap()
 }
 
+pub(crate) async fn shard_of(streams: &Streams, arn: &str) -> Shard {
+    shards_of(streams, arn).await.remove(0)
+}
+
+/// An iterator of the oldest shard, of the open one for LATEST, or of the one that holds a sequence number.
 pub(crate) async fn iterator(streams: &Streams, arn: &str, kind: ShardIteratorType, after: Option<&str>) -> String {
-    let shard = shard_of(streams, arn).await;
+    let mut shards = shards_of(streams, arn).await;
+    let starts = |shard: &Shard| shard.sequence_number_range().unwrap().starting_sequence_number().unwrap().to_owned();
+    let at = match after {
+        Some(number) => shards.iter().rposition(|shard| starts(shard).as_str() <= number).unwrap_or(0),
+        None if kind == ShardIteratorType::Latest => shards.len() - 1,
+        None => 0,
+    };
+    let shard = shards.swap_remove(at);
     let request = streams
         .get_shard_iterator()
         .stream_arn(arn)

@@ -12,7 +12,7 @@ use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorErro
 use aws_sdk_dynamodbstreams::types::{Record, ShardFilter, ShardFilterType, ShardIteratorType};
 use lakebed_contract::{Clock, Timestamp};
 
-use crate::dynamodb::{create_table, drain, iterator, key, n_of, number_of, put, shard_of, start};
+use crate::dynamodb::{create_table, drain, iterator, key, n_of, number_of, put, shard_of, shards_of, start};
 
 const START: i64 = 1_700_000_000;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -21,17 +21,48 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A round runs beside the requests: how often a test asks whether it is done.
 const QUESTIONS_MAX: usize = 20_000;
 
-async fn from_horizon(streams: &Streams, arn: &str) -> Vec<Record> {
-    for _ in 0..QUESTIONS_MAX {
-        let oldest = iterator(streams, arn, ShardIteratorType::TrimHorizon, None).await;
-        match streams.get_records().shard_iterator(oldest).send().await {
-            Ok(page) => return page.records.unwrap_or_default(),
+/// What a shard holds from its horizon on; nothing if something was trimmed meanwhile.
+async fn read_shard(streams: &Streams, arn: &str, shard: &str) -> Option<Vec<Record>> {
+    let request = streams.get_shard_iterator().stream_arn(arn).shard_id(shard);
+    let sent = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
+    let mut iterator = match sent {
+        Ok(answer) => answer.shard_iterator,
+        Err(error) => {
+            let error = error.into_service_error();
+            assert!(error.is_resource_not_found_exception(), "{error:?}");
+            return None;
+        }
+    };
+    let mut all = Vec::new();
+    while let Some(at) = iterator {
+        match streams.get_records().shard_iterator(at).send().await {
+            Ok(page) => {
+                let records = page.records.unwrap_or_default();
+                iterator = page.next_shard_iterator.filter(|_| !records.is_empty());
+                all.extend(records);
+            }
             // A round may trim between the two calls; then the iterator points before the horizon, and a new one is due.
             Err(error) => {
                 let error = error.into_service_error();
                 assert!(error.is_trimmed_data_access_exception(), "{error:?}");
+                return None;
             }
         }
+    }
+    Some(all)
+}
+
+/// Everything there is to read, from parent to child.
+async fn from_horizon(streams: &Streams, arn: &str) -> Vec<Record> {
+    'again: for _ in 0..QUESTIONS_MAX {
+        let mut all = Vec::new();
+        for shard in shards_of(streams, arn).await {
+            match read_shard(streams, arn, shard.shard_id().unwrap()).await {
+                Some(records) => all.extend(records),
+                None => continue 'again,
+            }
+        }
+        return all;
     }
     panic!("the horizon does not stand still");
 }
@@ -89,7 +120,9 @@ async fn records_older_than_a_day_are_gone_and_readers_before_them_are_told() {
     }
     // Whoever has read the last trimmed record has missed nothing.
     let next = iterator(&streams, &arn, ShardIteratorType::AfterSequenceNumber, Some(number_of(&all[1]))).await;
-    assert_eq!(drain(&streams, next, 10).await.0.iter().map(n_of).collect::<Vec<_>>(), [2]);
+    let (rest, end) = drain(&streams, next, 10).await;
+    assert!(rest.is_empty() && end.is_none(), "the shard has ended; what follows is in its child");
+    assert_eq!(shards_of(&streams, &arn).await.len(), 2);
 
     // The newest record goes as well, yet the numbers go on behind it, also after a restart.
     clock.advance(DAY + MINUTE);
@@ -105,7 +138,7 @@ async fn records_older_than_a_day_are_gone_and_readers_before_them_are_told() {
 }
 
 #[tokio::test]
-async fn trimming_gives_the_room_back_and_closed_streams_are_trimmed_too() {
+async fn trimming_gives_the_room_back_and_closed_streams_are_gone() {
     let dir = tempfile::tempdir().unwrap();
     let clock = Clock::virtual_at(Timestamp::from_seconds(START));
     let (_cloud, client, streams) = start(dir.path(), &clock).await;
@@ -127,9 +160,8 @@ async fn trimming_gives_the_room_back_and_closed_streams_are_trimmed_too() {
     put(&client, "control", "b", 2_000, "x").await;
     clock.advance(DAY / 2 + MINUTE);
     assert_eq!(trimmed_to(&streams, &arn, Some(2_000)).await.len(), 1);
-    assert!(trimmed_to(&streams, &closed, None).await.is_empty());
-    let end = iterator(&streams, &closed, ShardIteratorType::Latest, None).await;
-    assert!(drain(&streams, end, 10).await.1.is_none(), "a closed stream has an end");
+    let gone = streams.describe_stream().stream_arn(&closed).send().await.unwrap_err().into_service_error();
+    assert!(gone.is_resource_not_found_exception(), "a closed stream is there for a day: {gone:?}");
     // What is left: the new record, and the newest of the table that is gone.
     assert_eq!(rows(dir.path()), 2);
 }
@@ -179,11 +211,90 @@ async fn broken_constraints_are_worded_as_aws_words_them() {
     assert!(told_type.contains("Value 'SOMEWHERE' at 'shardIteratorType' failed to satisfy"), "{told_type}");
     assert!(told_type.contains("Member must satisfy enum value set: ["), "{told_type}");
     let timed = refused(&streams, &arn, ShardIteratorType::from("AT_TIMESTAMP"), "199999999999999999999").await;
-    assert!(told(&timed).contains("not implemented"));
+    assert!(told(&timed).contains("Timestamp cannot be null"));
     let read = streams.get_records().send().await;
     assert_eq!(
         told(&read.unwrap_err().into_service_error()),
         "1 validation error detected: Value null at 'shardIterator' failed to satisfy constraint: Member must not be \
          null"
     );
+}
+
+#[tokio::test]
+async fn shards_roll_and_who_goes_from_parent_to_child_misses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::virtual_at(Timestamp::from_seconds(START));
+    let (cloud, client, streams) = start(dir.path(), &clock).await;
+    let arn = create_table(&client, "control", StreamViewType::NewImage).await;
+    for n in 0..9 {
+        put(&client, "control", &format!("p{}", n % 2), n, "x").await;
+        if n % 3 == 2 {
+            clock.advance(4 * 60 * MINUTE);
+        }
+    }
+    let shards = shards_of(&streams, &arn).await;
+    assert_eq!(shards.len(), 4, "three times four hours");
+    assert!(shards[0].parent_shard_id().is_none());
+    for pair in shards.windows(2) {
+        assert_eq!(pair[1].parent_shard_id(), pair[0].shard_id());
+        let range = pair[0].sequence_number_range().unwrap();
+        let next = pair[1].sequence_number_range().unwrap();
+        assert!(range.ending_sequence_number().unwrap() < next.starting_sequence_number().unwrap());
+    }
+    assert!(shards[3].sequence_number_range().unwrap().ending_sequence_number().is_none(), "the last is open");
+
+    let children = async |parent: &str| {
+        let filter = ShardFilter::builder().r#type(ShardFilterType::ChildShards).shard_id(parent).build();
+        let described = streams.describe_stream().stream_arn(&arn).shard_filter(filter).send().await.unwrap();
+        described.stream_description.unwrap().shards.unwrap()
+    };
+    let (mut seen, mut shard) = (Vec::new(), shards[0].clone());
+    loop {
+        let id = shard.shard_id().unwrap();
+        let request = streams.get_shard_iterator().stream_arn(&arn).shard_id(id);
+        let first = request.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap();
+        let (records, end) = drain(&streams, first.shard_iterator.unwrap(), 2).await;
+        seen.extend(records);
+        match end {
+            Some(_open) => break,
+            None => shard = children(id).await.remove(0),
+        }
+    }
+    assert_eq!(seen.iter().map(n_of).collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
+    assert!(seen.windows(2).all(|pair| number_of(&pair[0]) < number_of(&pair[1])));
+
+    let page = streams.describe_stream().stream_arn(&arn).limit(3).send().await.unwrap().stream_description.unwrap();
+    assert_eq!(page.last_evaluated_shard_id(), shards[2].shard_id());
+    cloud.shutdown().await.unwrap();
+    let (_cloud, _client, streams) = start(dir.path(), &clock).await;
+    let again = shards_of(&streams, &arn).await;
+    assert_eq!(again, shards, "a restart changes no shard");
+    clock.advance(16 * 60 * MINUTE);
+    let later = shards_of(&streams, &arn).await;
+    assert_eq!(later[0].shard_id(), shards[1].shard_id(), "the first was closed a day ago");
+    assert_eq!(later[0].parent_shard_id(), shards[0].shard_id());
+    let gone = streams.get_shard_iterator().stream_arn(&arn).shard_id(shards[0].shard_id().unwrap());
+    let gone = gone.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await.unwrap_err().into_service_error();
+    assert!(gone.is_resource_not_found_exception(), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_reader_may_start_at_a_moment_and_sizes_are_those_of_items() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::virtual_at(Timestamp::from_seconds(START));
+    let (_cloud, client, streams) = start(dir.path(), &clock).await;
+    let arn = create_table(&client, "control", StreamViewType::NewAndOldImages).await;
+    for n in 0..3 {
+        put(&client, "control", "a", n, "four").await;
+        clock.advance(MINUTE);
+    }
+    let shard = shard_of(&streams, &arn).await;
+    let request = streams.get_shard_iterator().stream_arn(&arn).shard_id(shard.shard_id().unwrap());
+    let moment = aws_sdk_dynamodbstreams::primitives::DateTime::from_secs(START + 60);
+    let request = request.shard_iterator_type(ShardIteratorType::from("AT_TIMESTAMP")).timestamp(moment);
+    let from_moment = request.send().await.unwrap().shard_iterator.unwrap();
+    let (records, _) = drain(&streams, from_moment, 10).await;
+    assert_eq!(records.iter().map(n_of).collect::<Vec<_>>(), [1, 2]);
+    // Keys: `pk` 2 + 1, `n` 1 + 2; the image has `status` 6 + 4 besides.
+    assert_eq!(records[0].dynamodb().unwrap().size_bytes(), Some(6 + 16));
 }
