@@ -1,9 +1,11 @@
 //! The Iceberg REST catalog alone, for stores that are not ours: it serves from this process, its files lie in their S3.
 //!
-//! Promises: listens on the loopback interface only; keeps its table pointers in `state_dir`, one process at a time.
+//! Promises: listens on the loopback interface only; keeps its table pointers in `state_dir`, one process at a time, and
+//! flushes each commit, because it does not know how safe the files in that S3 are.
 //! Requests in flight are finished within [`SHUTDOWN_GRACE`] at the end.
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::catalog::Catalog;
+use crate::config::Fsync;
 use crate::error::CloudError;
 use crate::routing::CATALOG_PATH_SEGMENT;
 use crate::server::{SHUTDOWN_GRACE, listen, lock_state};
@@ -47,9 +50,10 @@ impl CatalogServer {
         let CatalogServerConfig { port, state_dir, endpoints, clock, seed } = config;
         fs::create_dir_all(&state_dir).map_err(CloudError::state("create", &state_dir))?;
         let state_lock = lock_state(&state_dir)?;
-        let listener = listen(port).await?;
+        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
         let port = listener.local_addr().map_err(|source| CloudError::Listen { port, source })?.port();
-        let catalog = Arc::new(Catalog::open(&state_dir.join("catalog"), endpoints, clock, seed)?).router();
+        let catalog =
+            Arc::new(Catalog::open(&state_dir.join("catalog"), endpoints, clock, seed, Fsync::Always)?).router();
         let routes = Router::new().nest(&format!("/{CATALOG_PATH_SEGMENT}"), catalog);
         let finish = CancellationToken::new();
         let serving = axum::serve(listener, routes).with_graceful_shutdown(finish.clone().cancelled_owned());

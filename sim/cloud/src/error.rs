@@ -3,7 +3,10 @@
 //! Errors of single requests never come here: they are answered to the client in the error shape of its protocol.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
+
+use lakebed_contract::FaultKind;
 
 use crate::catalog::CatalogError;
 use crate::dynamodb::DynamoDbError;
@@ -27,6 +30,18 @@ pub enum CloudError {
         #[source]
         source: io::Error,
     },
+    /// The address can be reached from outside this machine, and nobody would be asked who they are.
+    #[error(
+        "failed to listen on {address}: it can be reached from outside this machine and signatures are not checked; enforce \
+         keys (`--auth enforce`) or listen on a loopback address"
+    )]
+    PublicWithoutAuth {
+        /// The address asked for.
+        address: IpAddr,
+    },
+    /// Signatures are to be enforced, and there is no key, or one without an id or a secret.
+    #[error("failed to enforce signatures: each access key needs an id and a secret, and there must be one")]
+    UnusableKeys,
     /// Another process serves the same state directory.
     #[error("failed to lock state directory `{}`: another process serves it", path.display())]
     StateInUse {
@@ -61,12 +76,39 @@ pub enum CloudError {
         #[source]
         source: rusqlite::Error,
     },
+    /// S3 notifications cannot be sent where they are to be sent. The address itself is not told: it may hold a secret.
+    #[error("failed to use the address for S3 notifications: {reason}")]
+    NotifyUrl {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A fault is planned that can never strike.
+    #[error("failed to plan fault {kind} at {stage}/{operation}: {reason}")]
+    Fault {
+        /// Service.
+        stage: String,
+        /// Its operation.
+        operation: String,
+        /// What was to go wrong.
+        kind: FaultKind,
+        /// Why it cannot.
+        reason: String,
+    },
     /// DynamoDB cannot be opened.
     #[error("failed to open DynamoDB")]
     DynamoDb(#[from] DynamoDbError),
     /// The Iceberg catalog cannot be opened.
     #[error("failed to open the Iceberg catalog")]
     Catalog(#[from] CatalogError),
+    /// The last flush of a store failed: what it was told lately may not survive a power cut.
+    #[error("failed to flush {store} to disk")]
+    Flush {
+        /// Which one.
+        store: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Requests were still running when the grace period ended; they were cut off.
     #[error("failed to finish {connections} connections within {seconds} s")]
     ShutdownTimedOut {

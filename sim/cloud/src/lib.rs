@@ -1,14 +1,26 @@
 //! AWS stores on one port of this machine: S3, DynamoDB with Streams, Kinesis Data Streams, and an Iceberg REST catalog.
 //!
 //! Promises: what an answered request changed is still there after the process was killed and [`Cloud::start`] is
-//! called again on the same `state_dir` (after a power cut only what DynamoDB and the catalog hold: S3 and Kinesis do not fsync); S3 objects lie as plain files under
+//! called again on the same `state_dir`, and after a power cut as far as [`Fsync`] says (see `durability.rs`: by default
+//! nothing is flushed for that, `Always` flushes before each answer); S3 objects lie as plain files under
 //! `<state_dir>/s3/<bucket>/<key>`; what is not implemented is refused with the error shape of its protocol.
-//! Does not check signatures: every credential is accepted, and the port is bound to the loopback interface only.
+//! Accepts every credential on the loopback interface unless told otherwise; beyond it, only signed requests of known keys
+//! ([`Auth::Enforce`]).
 
+mod auth;
+mod buffering;
+mod catalog_door;
 mod catalog_server;
+mod config;
+mod durability;
 mod error;
+mod event_feed;
+mod hook;
+mod limits;
+mod place;
 mod routing;
 mod server;
+mod validation;
 
 pub mod catalog;
 pub mod dynamodb;
@@ -17,5 +29,9 @@ pub mod matrix;
 pub mod s3;
 
 pub use catalog_server::{CatalogServer, CatalogServerConfig};
+pub use config::{AccessKey, Auth, CloudConfig, Fsync, Limits};
+pub use durability::FLUSH_INTERVAL;
 pub use error::CloudError;
-pub use server::{Cloud, CloudConfig, SHUTDOWN_GRACE};
+pub use event_feed::{EventFeed, FEED_EVENTS_MAX};
+pub use hook::fault_points;
+pub use server::{Cloud, SHUTDOWN_GRACE};

@@ -1,25 +1,32 @@
 //! Which store answers a request, and the answers that belong to no store.
 //!
-//! AWS JSON requests name their service in `x-amz-target`; `/iceberg/…` is the catalog; `/_lakebed/health` says what
-//! runs here and where its state lies (a folder of this machine: the port is open to nobody else); everything else is S3. So no bucket can be called `iceberg`. An unknown service gets the error shape of
-//! the protocol it was asked in.
+//! AWS JSON requests name their service in `x-amz-target`, or at least in the scope of their credential; `/iceberg/…` is
+//! the catalog; `/_lakebed/health` says what runs here and, where only this machine can ask, in which folder its state
+//! lies; `/_lakebed/events` tells what happens; everything else is S3, and so is every path of a host that names a bucket.
+//! So no bucket can be called `iceberg`. A request is authenticated here, before its store sees it (see [`crate::auth`]).
+//! An error is answered in the protocol it was asked in.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
-use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use lakebed_contract::Seed;
 use s3s::service::S3Service;
 use serde_json::json;
-use tower::ServiceExt;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::auth::{Denial, Guard, Rendered, Service};
+use crate::buffering::{Buffers, Unread};
+use crate::catalog_door;
 use crate::dynamodb::DynamoDb;
-use crate::kinesis::Kinesis;
+use crate::event_feed::EventFeed;
+use crate::hook::Hook;
+use crate::kinesis::{Kinesis, Wire};
 use crate::s3;
 
 /// Largest AWS JSON body: ten MiB of Kinesis records in base64, and room for the rest.
@@ -27,9 +34,23 @@ const JSON_BODY_BYTES_MAX: usize = 16 * 1024 * 1024 + 1024 * 1024;
 
 const AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const AMZ_ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
 /// First path segment of the catalog; S3 never sees it.
 pub(crate) const CATALOG_PATH_SEGMENT: &str = "iceberg";
 const HEALTH_PATH: &str = "/_lakebed/health";
+const EVENTS_PATH: &str = "/_lakebed/events";
+const JSON: &str = "application/json";
+/// The JSON protocols, as a request names them and its answer must.
+const JSON_TYPES: [&str; 2] = ["application/x-amz-json-1.0", "application/x-amz-json-1.1"];
+
+/// What the port tells of itself.
+pub(crate) struct About {
+    /// Only for those on this machine.
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) feed: EventFeed,
+    /// The server is to end.
+    pub(crate) finish: CancellationToken,
+}
 
 /// The stores behind the port.
 pub(crate) struct Services {
@@ -38,7 +59,10 @@ pub(crate) struct Services {
     kinesis: Kinesis,
     catalog: axum::Router,
     request_ids: RequestIds,
-    state_dir: PathBuf,
+    about: About,
+    guard: Guard,
+    buffers: Buffers,
+    hook: Hook,
 }
 
 impl Services {
@@ -49,11 +73,27 @@ impl Services {
         kinesis: Kinesis,
         catalog: axum::Router,
         seed: Seed,
-        state_dir: PathBuf,
+        about: About,
+        guard: Guard,
     ) -> Self {
         let catalog = axum::Router::new().nest(&format!("/{CATALOG_PATH_SEGMENT}"), catalog);
         let request_ids = RequestIds { high: seed.0, count: AtomicU64::new(0) };
-        Self { s3, dynamodb, kinesis, catalog, request_ids, state_dir }
+        Self {
+            s3,
+            dynamodb,
+            kinesis,
+            catalog,
+            request_ids,
+            about,
+            guard,
+            buffers: Buffers::new(),
+            hook: Hook::default(),
+        }
+    }
+
+    /// With the faults that are planned for the JSON services.
+    pub(crate) fn hooked(self, hook: Hook) -> Self {
+        Self { hook, ..self }
     }
 }
 
@@ -72,76 +112,193 @@ impl RequestIds {
 /// Answers one request. Never fails: what cannot be answered is an error answer.
 pub(crate) async fn answer(services: &Services, request: Request<Incoming>) -> Response<Body> {
     let request_id = services.request_ids.next();
-    if let Some(target) = request.headers().get(AMZ_TARGET).cloned() {
-        let mut response = answer_json(services, &target, request).await;
-        response.headers_mut().insert(AMZN_REQUEST_ID, request_id);
-        return response;
+    if let Some(target) = request.headers().get(AMZ_TARGET) {
+        let target = target.to_str().unwrap_or_default().to_owned();
+        return answer_json(services, &target, request, request_id).await;
+    }
+    // The whole path of a bucket's own host names an object.
+    if s3::names_bucket(&request) {
+        return answer_s3(services, request, &request_id).await;
     }
     let path = request.uri().path();
     if path == HEALTH_PATH {
-        return health(request.method(), &services.state_dir);
+        return health(request.method(), services.about.state_dir.as_deref());
+    }
+    if path == EVENTS_PATH {
+        return answer_events(services, request);
     }
     if path.split('/').nth(1) == Some(CATALOG_PATH_SEGMENT) {
-        let answered = services.catalog.clone().oneshot(request.map(Body::new)).await;
-        return answered.unwrap_or_else(|never| match never {});
+        let mut response = catalog_door::answer(&services.guard, &services.buffers, &services.catalog, request).await;
+        response.headers_mut().insert(AMZN_REQUEST_ID, request_id);
+        return response;
     }
-    s3::answer(&services.s3, request, &request_id).await.map(Body::new)
+    if path == "/" {
+        let (parts, body) = request.into_parts();
+        let service = Service::of_scope(&parts);
+        let request = Request::from_parts(parts, body);
+        // Signed for a JSON protocol, and without the header that names the operation.
+        return match service {
+            Some(Service::DynamoDb | Service::Kinesis) => answer_json(services, "", request, request_id).await,
+            _ => answer_s3(services, request, &request_id).await,
+        };
+    }
+    answer_s3(services, request, &request_id).await
 }
 
-async fn answer_json(services: &Services, target: &HeaderValue, request: Request<Incoming>) -> Response<Body> {
-    let target = target.to_str().unwrap_or_default();
-    let service = target.split_once('.').map_or(target, |(service, _)| service);
-    let is_dynamodb = matches!(service, "DynamoDB_20120810" | "DynamoDBStreams_20120810");
-    if !is_dynamodb && service != "Kinesis_20131202" {
-        return unknown_target(target);
-    }
-    if request.headers().get(http::header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().ends_with(b"cbor-1.1")) {
-        return json_error("SerializationException", "CBOR is not implemented; use application/x-amz-json-1.1");
-    }
-    let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let host = host.to_owned();
-    let body = match Limited::new(request.into_body(), JSON_BODY_BYTES_MAX).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return json_error("RequestEntityTooLargeException", "the request body is longer than any valid request");
+async fn answer_s3(services: &Services, request: Request<Incoming>, request_id: &HeaderValue) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let response = match services.guard.admit_s3(&parts) {
+        Ok(signed) => {
+            if let Some(signed) = signed {
+                parts.extensions.insert(signed);
+            }
+            s3::answer(&services.s3, Request::from_parts(parts, body), request_id).await
         }
-        Err(error) => return json_error("SerializationException", &format!("failed to read the body: {error}")),
+        Err(denial) => s3::refuse(Request::from_parts(parts, ()), &denial, request_id),
     };
-    let response = match is_dynamodb {
-        true => services.dynamodb.handle(target, &host, body).await,
-        false => services.kinesis.handle(target, body).await,
-    };
-    response.map(Body::from)
+    response.map(Body::new)
 }
 
-fn unknown_target(target: &str) -> Response<Body> {
-    json_error("UnknownOperationException", &format!("no service here implements `{target}`"))
-}
-
-fn json_error(code: &str, message: &str) -> Response<Body> {
-    json_response(StatusCode::BAD_REQUEST, &json!({ "__type": code, "message": message })).map(Body::from)
-}
-
-fn health(method: &Method, state_dir: &Path) -> Response<Body> {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return json_response(StatusCode::METHOD_NOT_ALLOWED, &json!({ "message": "only GET" })).map(Body::from);
+fn answer_events(services: &Services, request: Request<Incoming>) -> Response<Body> {
+    let (parts, _no_body) = request.into_parts();
+    let guard = &services.guard;
+    let entered = guard.begin(&parts, Service::Front).and_then(|entry| guard.finish(&entry, &parts, b""));
+    if let Err(denial) = entered {
+        let Rendered { status, message, .. } = denial.for_catalog();
+        let mut response = json_response(status, JSON, &json!({ "message": message }));
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        return response;
     }
-    let body = json!({
+    services.about.feed.answer(&parts.method, services.about.finish.clone())
+}
+
+/// The service that a target names.
+fn json_service(target: &str) -> Option<Service> {
+    match target.split_once('.').map_or(target, |(service, _)| service) {
+        "DynamoDB_20120810" | "DynamoDBStreams_20120810" => Some(Service::DynamoDb),
+        "Kinesis_20131202" => Some(Service::Kinesis),
+        _ => None,
+    }
+}
+
+async fn answer_json(
+    services: &Services,
+    target: &str,
+    request: Request<Incoming>,
+    request_id: HeaderValue,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let service = json_service(target);
+    let mut response = match service {
+        Some(service) => match handle_json(services, service, target, &parts, body).await {
+            Ok(response) => response,
+            Err(refusal) => *refusal,
+        },
+        None => {
+            let message = format!("no service here implements `{target}`");
+            json_error(&parts, Service::of_scope(&parts), "UnknownOperationException", &message)
+        }
+    };
+    if service.or_else(|| Service::of_scope(&parts)) == Some(Service::Kinesis) {
+        let id = s3::host_id(request_id.to_str().unwrap_or_default());
+        response.headers_mut().insert(AMZ_ID_2, HeaderValue::from_str(&id).expect("base64 is ASCII"));
+    }
+    response.headers_mut().insert(AMZN_REQUEST_ID, request_id);
+    response
+}
+
+/// Both are answers; the error is one that the store never saw.
+async fn handle_json(
+    services: &Services,
+    service: Service,
+    target: &str,
+    parts: &Parts,
+    body: Incoming,
+) -> Result<Response<Body>, Box<Response<Body>>> {
+    let refused = |code: &str, message: &str| Box::new(json_error(parts, Some(service), code, message));
+    let denied = |denial: Denial| {
+        let Rendered { code, message, .. } = denial.for_json(service);
+        refused(code, &message)
+    };
+    let wire = Wire::of(parts.headers.get(CONTENT_TYPE));
+    if service == Service::DynamoDb && wire == Wire::Cbor {
+        let message = "DynamoDB does not speak CBOR; use application/x-amz-json-1.0";
+        return Err(refused("SerializationException", message));
+    }
+    let entry = services.guard.begin(parts, service).map_err(denied)?;
+    let body =
+        services.buffers.read(&parts.headers, body, JSON_BODY_BYTES_MAX).await.map_err(|unread| match unread {
+            Unread::TooLong => {
+                refused("RequestEntityTooLargeException", "the request body is longer than any valid request")
+            }
+            Unread::TooSlow => refused("RequestTimeoutException", "the request body did not come in time"),
+            Unread::Broken(why) => refused("SerializationException", &format!("failed to read the body: {why}")),
+        })?;
+    services.guard.finish(&entry, parts, &body.bytes).map_err(denied)?;
+    let bytes = body.bytes.clone();
+    let run = || async {
+        match service {
+            Service::DynamoDb => services.dynamodb.handle(target, &host_of(parts), bytes.clone()).await.map(Body::from),
+            _ => services.kinesis.handle(target, bytes.clone(), wire).await,
+        }
+    };
+    let failure = || match service {
+        Service::DynamoDb => DynamoDb::failure().map(Body::from),
+        _ => Kinesis::failure(wire),
+    };
+    Ok(services.hook.around(target, run, failure).await)
+}
+
+/// HTTP/2 has the host in its URI.
+fn host_of(parts: &Parts) -> String {
+    let header = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    header.or_else(|| Some(parts.uri.authority()?.as_str())).unwrap_or_default().to_owned()
+}
+
+/// An error of the JSON protocols, in the form of the request.
+fn json_error(parts: &Parts, service: Option<Service>, code: &str, message: &str) -> Response<Body> {
+    let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let code = match service {
+        Some(Service::DynamoDb) => format!("com.amazon.coral.service#{code}"),
+        _ => code.to_owned(),
+    };
+    let body = json!({ "__type": code, "message": message });
+    let wire = Wire::of(parts.headers.get(CONTENT_TYPE));
+    if service == Some(Service::Kinesis) && wire == Wire::Cbor {
+        let mut response = json_response(StatusCode::BAD_REQUEST, wire.content_type(), &body);
+        *response.body_mut() = Body::from(wire.write(&body));
+        return response;
+    }
+    let kind = JSON_TYPES.into_iter().find(|known| *known == kind).unwrap_or(match service {
+        Some(Service::DynamoDb) => JSON_TYPES[0],
+        Some(Service::Kinesis) => JSON_TYPES[1],
+        _ => JSON,
+    });
+    json_response(StatusCode::BAD_REQUEST, kind, &body)
+}
+
+fn health(method: &Method, state_dir: Option<&Path>) -> Response<Body> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return json_response(StatusCode::METHOD_NOT_ALLOWED, JSON, &json!({ "message": "only GET" }));
+    }
+    let mut body = json!({
         "status": "running",
         "version": env!("CARGO_PKG_VERSION"),
-        "state_dir": state_dir.to_string_lossy(),
         "services": {
             "s3": "running", "dynamodb": "running", "dynamodbstreams": "running", "kinesis": "running",
             "iceberg": "running",
         },
     });
-    json_response(StatusCode::OK, &body).map(Body::from)
+    if let Some(state_dir) = state_dir {
+        body["state_dir"] = state_dir.to_string_lossy().into();
+    }
+    json_response(StatusCode::OK, JSON, &body)
 }
 
-fn json_response(status: StatusCode, body: &serde_json::Value) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
+fn json_response(status: StatusCode, kind: &'static str, body: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = status;
-    let kind = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

@@ -1,111 +1,145 @@
-//! The process side of the stores: one listener on 127.0.0.1, one task per connection, an orderly end.
+//! The process side of the stores: one listener, one task per connection, an orderly end.
+//!
+//! HTTP/1.1, and HTTP/2 for those who begin with it (no TLS). An address that can be reached from outside this machine is
+//! listened on only where signatures are enforced. A connection that sends no request, or takes longer than
+//! [`HEADER_TIME_MAX`] for the head of one, is closed; so is one of HTTP/2 whose client does not answer a ping any more. The
+//! number of connections is not bounded here, but by the file descriptors of the process.
 //!
 //! Shutting down stops accepting, lets requests in flight finish within [`SHUTDOWN_GRACE`], then hands the remaining S3
-//! notifications to their receiver for as long as that takes within the same bound. What is not handed over by then
+//! notifications to their receivers for as long as that takes within the same bound. What is not handed over by then
 //! stays in the state directory and is delivered by the next start. The bound is real time even on a virtual clock,
 //! because sockets do not live in simulated time.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use lakebed_contract::{Clock, Endpoints, EventSink, Seed};
-use serde_json::Value;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use lakebed_contract::{Clock, Endpoints, EventSink};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::Guard;
 use crate::catalog::Catalog;
+use crate::config::{Auth, CloudConfig, Fsync};
+use crate::durability::{self, Flusher};
 use crate::dynamodb::DynamoDb;
 use crate::error::CloudError;
+use crate::hook::{self, Hook};
 use crate::kinesis::Kinesis;
-use crate::routing::{self, Services};
-use crate::s3::S3Store;
+use crate::routing::{self, About, Services};
+use crate::s3::{S3Gate, S3Store};
 
 /// How long [`Cloud::shutdown`] waits for requests in flight, and again for notifications.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
+/// How long a connection may wait for the head of a request; longer than clients keep idle connections, so that it is they
+/// who close them.
+const HEADER_TIME_MAX: Duration = Duration::from_secs(120);
+/// Bounds of one HTTP/2 connection.
+const STREAMS_MAX: u32 = 256;
+const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
+
 /// Pause after the listener failed to accept (out of file descriptors, usually).
 const ACCEPT_RETRY_PAUSE: Duration = Duration::from_millis(50);
-
-/// What to serve, where, and from which state.
-#[derive(Debug)]
-pub struct CloudConfig {
-    /// Port on 127.0.0.1; 0 takes any free one.
-    pub port: u16,
-    /// Everything the stores keep; made when missing.
-    pub state_dir: PathBuf,
-    /// Time of objects, records and expiries.
-    pub clock: Clock,
-    /// Chance.
-    pub seed: Seed,
-    /// Where log lines go.
-    pub events: EventSink,
-    /// Receiver of S3 event documents (`{"Records":[..]}`, and `s3:TestEvent`). Without one, notification
-    /// configurations are refused.
-    pub notifications: Option<mpsc::Sender<Value>>,
-}
 
 /// The running stores. Dropping it stops them without waiting; [`Cloud::shutdown`] is the orderly way.
 #[derive(Debug)]
 pub struct Cloud {
-    port: u16,
+    address: SocketAddr,
+    endpoints: Endpoints,
     /// No new connections; those there are end after their request.
     finish: CancellationToken,
     /// Connections end now.
     cut: CancellationToken,
     tasks: TaskTracker,
     s3: Arc<S3Store>,
+    /// Under [`Fsync::Interval`].
+    flusher: Option<Flusher>,
     _state_lock: File,
 }
 
 impl Cloud {
     /// Opens the state and starts to serve.
     pub async fn start(config: CloudConfig) -> Result<Self, CloudError> {
-        let CloudConfig { port, state_dir, clock, seed, events, notifications } = config;
+        let guard = Guard::new(&config.auth, config.clock.clone())?;
+        let is_private = config.bind.to_canonical().is_loopback();
+        if !is_private && !guard.enforces() {
+            return Err(CloudError::PublicWithoutAuth { address: config.bind });
+        }
+        let state_dir = config.state_dir.clone();
         fs::create_dir_all(&state_dir).map_err(CloudError::state("create", &state_dir))?;
         let state_lock = lock_state(&state_dir)?;
-        let listener = listen(port).await?;
-        let port = listener.local_addr().map_err(|source| CloudError::Listen { port, source })?.port();
+        let listener = listen(SocketAddr::new(config.bind, config.port)).await?;
+        let address = listener.local_addr().map_err(|source| CloudError::Listen { port: config.port, source })?;
+        let endpoints = endpoints_at(address, &config.auth);
 
         let folder = |name: &str| {
             let path = state_dir.join(name);
             fs::create_dir_all(&path).map_err(CloudError::state("create", &path)).map(|()| path)
         };
-        let s3 = Arc::new(S3Store::open(&state_dir, clock.clone(), seed, events.clone(), notifications)?);
-        let kinesis = Kinesis::open(&folder("kinesis")?, clock.clone(), &events)?;
-        let dynamodb = DynamoDb::open(&folder("dynamodb")?, clock.clone(), seed)?;
-        let catalog =
-            Arc::new(Catalog::open(&folder("catalog")?, Endpoints::embedded(port), clock.clone(), seed)?).router();
+        let s3 = Arc::new(S3Store::open(&config)?);
+        let kinesis = Kinesis::open(&folder("kinesis")?, &config)?;
+        let dynamodb = DynamoDb::open(&folder("dynamodb")?, &config)?;
+        let hook = Hook::new(&config)?;
+        let s3_service = S3Store::service(&s3, S3Gate::new(&config, &hook));
+        let CloudConfig { clock, seed, events, feed, fsync, .. } = config;
+        let files = endpoints.clone();
+        let catalog = Arc::new(Catalog::open(&folder("catalog")?, files, clock.clone(), seed, fsync)?).router();
+        if fsync.flushes() {
+            durability::sync_folders(&state_dir, &["kinesis", "dynamodb", "catalog"])?;
+        }
+        // Pointers last: what they point to is on the disk by then.
+        let flusher = (fsync == Fsync::Interval).then(|| {
+            let stores: [durability::Flushed; 4] = [
+                ("s3", Arc::clone(&s3) as Arc<dyn durability::Flush>),
+                ("kinesis", Arc::new(kinesis.clone())),
+                ("dynamodb", Arc::new(DynamoDb::log_in(&state_dir.join("dynamodb")))),
+                ("the catalog", Arc::new(Catalog::log_in(&state_dir.join("catalog")))),
+            ];
+            Flusher::start(stores.into(), Clock::wall(), events.clone())
+        });
         let request_ids = seed.unique("requests", &clock);
-        let services =
-            Arc::new(Services::new(S3Store::service(&s3), dynamodb, kinesis, catalog, request_ids, state_dir));
-
         let (finish, cut, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        tasks.spawn(kinesis.clone().run_upkeep(finish.clone()));
+        let about = About { state_dir: is_private.then_some(state_dir), feed, finish: finish.clone() };
+        let services = Services::new(s3_service, dynamodb, kinesis, catalog, request_ids, about, guard);
+        let services = Arc::new(services.hooked(hook));
+
         let server = Server { services, tasks: tasks.clone(), finish: finish.clone(), cut: cut.clone(), events };
         tasks.spawn(accept(listener, server));
-        Ok(Self { port, finish, cut, tasks, s3, _state_lock: state_lock })
+        Ok(Self { address, endpoints, finish, cut, tasks, s3, flusher, _state_lock: state_lock })
     }
 
     /// The port that is served.
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
     }
 
-    /// S3 notifications that are recorded but not yet in the receiver's channel.
+    /// The address that is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How to reach the stores from this machine, with the first enforced key if keys are enforced.
+    pub fn endpoints(&self) -> Endpoints {
+        self.endpoints.clone()
+    }
+
+    /// S3 notifications that are recorded but not yet taken by every receiver.
     pub fn notifications_pending(&self) -> u64 {
         self.s3.notifications_pending()
     }
 
     /// Stops accepting, finishes requests in flight, hands over pending notifications, closes the stores.
-    pub async fn shutdown(self) -> Result<(), CloudError> {
+    pub async fn shutdown(mut self) -> Result<(), CloudError> {
         self.finish.cancel();
         self.tasks.close();
         let wall = Clock::wall();
@@ -116,6 +150,9 @@ impl Cloud {
         self.cut.cancel();
         self.tasks.wait().await;
         self.s3.stop_delivery(SHUTDOWN_GRACE).await;
+        if let Some(flusher) = self.flusher.take() {
+            flusher.stop().await?;
+        }
         if left == 0 {
             return Ok(());
         }
@@ -142,8 +179,21 @@ pub(crate) fn lock_state(state_dir: &Path) -> Result<File, CloudError> {
     }
 }
 
-pub(crate) async fn listen(port: u16) -> Result<TcpListener, CloudError> {
-    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await.map_err(|source| match source.kind() {
+fn endpoints_at(address: SocketAddr, auth: &Auth) -> Endpoints {
+    let endpoints = Endpoints::embedded_at(address);
+    let key = match auth {
+        Auth::Accept => None,
+        Auth::Enforce(keys) => keys.first(),
+    };
+    match key {
+        Some(key) => endpoints.signing_with(&key.id, &key.secret),
+        None => endpoints,
+    }
+}
+
+pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, CloudError> {
+    let port = address.port();
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => CloudError::PortTaken { port },
         _ => CloudError::Listen { port, source },
     })
@@ -178,20 +228,45 @@ async fn accept(listener: TcpListener, server: Server) {
     }
 }
 
+fn http() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME_MAX);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEADER_TIME_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADER_LIST_BYTES_MAX);
+    http
+}
+
+/// Comes back when a connection has had [`HEADER_TIME_MAX`] and not asked for anything. The timeout that the HTTP server has
+/// begins only when the version of HTTP is known, which the first letter of a request need not tell.
+async fn silent(clock: &Clock, has_asked: &AtomicBool) {
+    clock.sleep(HEADER_TIME_MAX).await;
+    if has_asked.load(Ordering::Relaxed) {
+        std::future::pending().await
+    }
+}
+
 async fn serve_connection(socket: TcpStream, server: Server) {
     // Small answers would otherwise wait for the delayed ACK of the previous one.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "failed to set TCP_NODELAY");
     }
-    let services = server.services;
+    let (services, has_asked) = (server.services, Arc::new(AtomicBool::new(false)));
+    let asked = Arc::clone(&has_asked);
     let service = service_fn(move |request| {
+        asked.store(true, Ordering::Relaxed);
         let services = Arc::clone(&services);
-        async move { Ok::<_, std::convert::Infallible>(routing::answer(&services, request).await) }
+        async move { hook::sent(routing::answer(&services, request).await) }
     });
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), service);
+    let http = http();
+    let connection = http.serve_connection(TokioIo::new(socket), service);
     let mut connection = std::pin::pin!(connection);
+    let wall = Clock::wall();
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = silent(&wall, &has_asked) => return,
         () = server.finish.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
@@ -202,5 +277,25 @@ async fn serve_connection(socket: TcpStream, server: Server) {
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use lakebed_contract::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn only_a_connection_that_never_asked_is_silent() {
+        let clock = Clock::virtual_at(Timestamp::from_seconds(0));
+        let has_asked = AtomicBool::new(false);
+        let (mut never, mut later) = (Box::pin(silent(&clock, &has_asked)), Box::pin(silent(&clock, &has_asked)));
+        assert!((&mut never).now_or_never().is_none() && (&mut later).now_or_never().is_none());
+        clock.advance(HEADER_TIME_MAX);
+        assert!(never.now_or_never().is_some());
+        has_asked.store(true, Ordering::Relaxed);
+        assert!(later.now_or_never().is_none());
     }
 }

@@ -3,8 +3,8 @@
 //! The state is one pointer per table in SQLite ([`pointers`]); metadata files are written through S3, to this
 //! process's own port, so they lie where every other client finds them. Promises: a commit is atomic, also over several
 //! tables; a stale one is refused with 409 and changes nothing; what is not implemented (views, rename, register, scan
-//! planning, OAuth) is refused with 406. Hands out no credentials. Does not clean up files of commits that died
-//! half-way.
+//! planning) is refused with 406. Knows nothing of tokens: who may ask is decided before (`catalog_door`). Hands out no
+//! credentials. Does not clean up files of commits that died half-way.
 
 mod commits;
 mod metadata;
@@ -34,6 +34,8 @@ use lakebed_contract::seed::uuid_from;
 use lakebed_contract::{Clock, Endpoints, Seed};
 use uuid::Uuid;
 
+use crate::config::Fsync;
+use crate::durability::WriteAheadLog;
 use metadata::{Current, Stamp};
 use pointers::{Pointers, Swap};
 use refusal::Refusal;
@@ -84,12 +86,19 @@ impl std::fmt::Debug for Catalog {
 
 impl Catalog {
     /// Opens (or creates) the catalog kept in `dir`. Metadata files go through the S3 of `endpoints`, which need not
-    /// answer before the first table is created.
-    pub fn open(dir: &Path, endpoints: Endpoints, clock: Clock, seed: Seed) -> Result<Self, CatalogError> {
+    /// answer before the first table is created. `fsync` is about the pointers: the files are as safe as their S3 makes them,
+    /// so a pointer that survives a power cut may name a file that did not, unless both are flushed.
+    pub fn open(
+        dir: &Path,
+        endpoints: Endpoints,
+        clock: Clock,
+        seed: Seed,
+        fsync: Fsync,
+    ) -> Result<Self, CatalogError> {
         std::fs::create_dir_all(dir)
             .map_err(|source| CatalogError::CreateDirectory { path: dir.to_owned(), source })?;
         let path = dir.join(FILE_NAME);
-        let pointers = Pointers::open(&path).map_err(|source| CatalogError::Open { path, source })?;
+        let pointers = Pointers::open(&path, fsync).map_err(|source| CatalogError::Open { path, source })?;
         let mut files = FileIOBuilder::new(Arc::new(OpenDalStorageFactory::S3 { customized_credential_load: None }))
             .with_prop(S3_ENDPOINT, &endpoints.s3_url)
             .with_prop(S3_REGION, &endpoints.region)
@@ -104,6 +113,11 @@ impl Catalog {
         let files = files.build();
         let mut rng = seed.unique("catalog", &clock).rng("uuid");
         Ok(Self { pointers, files, endpoints, clock, uuids: Mutex::new(Box::new(move || uuid_from(&mut rng))) })
+    }
+
+    /// The log that commits rest on, of the catalog kept in `dir`.
+    pub(crate) fn log_in(dir: &Path) -> WriteAheadLog {
+        WriteAheadLog::of(&dir.join(FILE_NAME))
     }
 
     /// The routes, without the `/iceberg` prefix.

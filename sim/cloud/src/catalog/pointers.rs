@@ -3,7 +3,7 @@
 //!
 //! Kept in SQLite in the layout PyIceberg's `SqlCatalog` and Java's `JdbcCatalog` use, so a kept lake opens with those
 //! too (catalog name `lakebed`). A commit is one transaction of compare-and-swap updates: all pointers move or none.
-//! Write-ahead log with `synchronous=FULL`: an answered commit survives a crash. Namespace levels are joined by a dot,
+//! Write-ahead log: an answered commit survives `kill -9`, and a power cut as [`Fsync`] says. Namespace levels are joined by a dot,
 //! which level names therefore may not hold.
 
 use std::collections::BTreeMap;
@@ -14,6 +14,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use super::refusal::Refusal;
+use crate::config::Fsync;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const CATALOG: &str = "lakebed";
@@ -22,7 +23,6 @@ const EXISTS: &str = "exists";
 
 const SETUP: &str = "
 PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;
 CREATE TABLE IF NOT EXISTS iceberg_tables (
     catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) NOT NULL, table_name VARCHAR(255) NOT NULL,
     metadata_location VARCHAR(1000), previous_metadata_location VARCHAR(1000), iceberg_type VARCHAR(5),
@@ -57,9 +57,10 @@ pub(super) struct Pointers {
 
 impl Pointers {
     /// Opens (or creates) the database file.
-    pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
+    pub(super) fn open(path: &Path, fsync: Fsync) -> rusqlite::Result<Self> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "synchronous", fsync.synchronous())?;
         connection.execute_batch(SETUP)?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::metadata::{Current, NewTable, Stamp, commit, create, next_location};
 use super::pointers::{Pointers, Swap};
 use super::refusal::Refusal;
+use crate::config::Fsync;
 
 const LOCATION: &str = "s3://dm-datalake/silver/review";
 const STAMP: Stamp = Stamp { table_uuid: Uuid::from_u128(7), now: Timestamp::from_seconds(1_000) };
@@ -136,7 +137,7 @@ fn swap(table: &str, from: Option<&str>, to: &str) -> Swap {
 async fn pointers_move_together_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("catalog.sqlite");
-    let pointers = Pointers::open(&path).unwrap();
+    let pointers = Pointers::open(&path, Fsync::Never).unwrap();
     let orphan = pointers.swap(vec![swap("a", None, "a0")]).await.unwrap_err();
     assert_eq!(orphan.kind, "NoSuchNamespaceException");
     pointers.create_namespace("silver".to_owned(), BTreeMap::new()).await.unwrap();
@@ -150,7 +151,7 @@ async fn pointers_move_together_or_not_at_all() {
 
     pointers.swap(vec![swap("a", Some("a0"), "a1")]).await.unwrap();
     drop(pointers);
-    let reopened = Pointers::open(&path).unwrap();
+    let reopened = Pointers::open(&path, Fsync::Never).unwrap();
     assert_eq!(reopened.current("silver".to_owned(), "a".to_owned()).await.unwrap().as_deref(), Some("a1"));
     assert_eq!(reopened.drop_namespace("silver".to_owned()).await.unwrap_err().kind, "NamespaceNotEmptyException");
 }

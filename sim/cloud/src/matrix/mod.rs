@@ -71,7 +71,11 @@ const INTRODUCTION: &str = "\
 # lakebed-cloud
 
 S3, DynamoDB with Streams, Kinesis Data Streams and an Iceberg REST catalog on one port of this machine. Any AWS client
-works with it: give it the endpoint, any key, and path style for S3.
+works with it: give it the endpoint and any key; S3 buckets in the path, or in a host below `localhost`.
+`lakebed up --stores-only` runs them; `lakebed up --help` tells of signatures, limits, durability and notifications.
+
+Server-side encryption is spoken, not done: what a request or a bucket asks for (`AES256`, `aws:kms`, `aws:kms:dsse`) is
+kept and given back, but objects lie on the disk as they came and there is no KMS.
 
 What AWS documents is what happens here; what is not done is refused by name. Each operation of the services' models is
 full, partial or refused; the last column says what a partial one lacks, and what it keeps or ignores without effect.

@@ -18,22 +18,13 @@ use iceberg_catalog_rest::{REST_CATALOG_PROP_URI, RestCatalog, RestCatalogBuilde
 use iceberg_storage_opendal::OpenDalStorageFactory;
 use lakebed_cloud::{CatalogServer, CatalogServerConfig, Cloud, CloudConfig};
 use lakebed_contract::layout::LAKE_BUCKET;
-use lakebed_contract::{Clock, Endpoints, EventSink, Seed};
+use lakebed_contract::{Clock, Endpoints, Seed};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 async fn start(state_dir: &Path) -> (Cloud, RestCatalog) {
-    let cloud = Cloud::start(CloudConfig {
-        port: 0,
-        state_dir: state_dir.to_owned(),
-        clock: Clock::wall(),
-        seed: Seed(7),
-        events: EventSink::default(),
-        notifications: None,
-    })
-    .await
-    .unwrap();
+    let cloud = Cloud::start(CloudConfig::new(state_dir, Clock::wall(), Seed(7))).await.unwrap();
     let catalog = client(&Endpoints::embedded(cloud.port())).await;
     (cloud, catalog)
 }

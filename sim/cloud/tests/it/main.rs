@@ -1,27 +1,50 @@
 //! The stores through the real AWS SDK: one module per store, one helper that starts a cloud on a free port.
 
+mod auth;
 mod catalog;
+mod durability;
 mod dynamodb;
+mod dynamodb_batches;
+mod dynamodb_expressions;
+mod dynamodb_items;
+mod dynamodb_lifecycle;
+mod dynamodb_query;
 mod dynamodb_streams;
 mod dynamodb_tables;
+mod dynamodb_transactions;
 mod dynamodb_ttl;
+mod faults;
+mod front;
+mod fuzz;
 mod kinesis;
+mod kinesis_cbor;
+mod kinesis_consumers;
+mod kinesis_modes;
 mod kinesis_reshard;
 mod kinesis_streams;
+mod limits;
 mod matrix;
+mod model;
 mod s3;
 mod s3_buckets;
+mod s3_checksums;
 mod s3_concurrency;
+mod s3_encryption;
 mod s3_errors;
+mod s3_host;
+mod s3_lifecycle;
 mod s3_multipart;
 mod s3_notifications;
+mod s3_notify_url;
 mod s3_tagging;
+mod s3_versioning;
 mod server;
+mod validation;
 
 use std::path::Path;
 
 use lakebed_cloud::{Cloud, CloudConfig};
-use lakebed_contract::{Clock, Endpoints, EventSink, Seed, Timestamp};
+use lakebed_contract::{Clock, Endpoints, Seed, Timestamp};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -41,7 +64,12 @@ impl Running {
     }
 
     async fn start_with(state_dir: &Path, clock: Clock, notifications: Option<mpsc::Sender<Value>>) -> Self {
-        let config = config(state_dir, 0, clock.clone(), notifications);
+        Self::start_as(config(state_dir, 0, clock, notifications)).await
+    }
+
+    /// Starts what `config` says; the clients sign with the usual key.
+    async fn start_as(config: CloudConfig) -> Self {
+        let clock = config.clock.clone();
         let cloud = Cloud::start(config).await.expect("the cloud starts");
         let endpoints = Endpoints::embedded(cloud.port());
         let s3 = aws_sdk_s3::config::Builder::from(&endpoints.sdk_config(&endpoints.s3_url)).force_path_style(true);
@@ -60,8 +88,10 @@ impl Running {
 }
 
 fn config(state_dir: &Path, port: u16, clock: Clock, notifications: Option<mpsc::Sender<Value>>) -> CloudConfig {
-    let state_dir = state_dir.to_owned();
-    CloudConfig { port, state_dir, clock, seed: Seed(7), events: EventSink::default(), notifications }
+    let mut config = CloudConfig::new(state_dir, clock, Seed(7));
+    config.port = port;
+    config.notifications = notifications;
+    config
 }
 
 /// The AWS error code of a failed call.

@@ -1,7 +1,7 @@
 //! The port itself: health, taken ports, locked state, and what no store answers.
 
 use lakebed_cloud::{Cloud, CloudError};
-use lakebed_contract::Clock;
+use lakebed_contract::{Clock, EventSink, Stage, Timestamp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -49,7 +49,7 @@ async fn a_taken_port_and_a_served_state_directory_are_told_apart() {
 async fn unknown_services_and_operations_are_refused_in_their_protocol() {
     let dir = tempfile::tempdir().expect("a directory");
     let running = Running::start(dir.path()).await;
-    for target in ["AWSGlue.GetTable", "Kinesis_20131202.SubscribeToShard", "Kinesis_20131202.Nonsense"] {
+    for target in ["AWSGlue.GetTable", "Kinesis_20131202.CreateChannel", "Kinesis_20131202.Nonsense"] {
         let request = format!(
             "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-amz-target: {target}\r\ncontent-length: 2\r\n\r\n{{}}"
         );
@@ -58,9 +58,9 @@ async fn unknown_services_and_operations_are_refused_in_their_protocol() {
         assert!(answer.contains("UnknownOperationException"), "{target}: {answer}");
         assert!(answer.to_lowercase().contains("x-amzn-requestid: "), "{target}: {answer}");
     }
-    let stream = "arn:aws:kinesis:us-east-1:000000000000:stream/s";
-    let consumer = running.kinesis.register_stream_consumer().stream_arn(stream).consumer_name("c").send().await;
-    assert_eq!(code(consumer), "UnknownOperationException");
+    let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/s";
+    let policy = running.kinesis.put_resource_policy().resource_arn(arn).policy("{}").send().await;
+    assert_eq!(code(policy), "UnknownOperationException");
     running.s3.create_bucket().bucket("plain").send().await.expect("created");
     let policy = running.s3.put_bucket_policy().bucket("plain").policy("{}").send().await;
     assert_eq!(code(policy), "NotImplemented");
@@ -104,4 +104,50 @@ async fn shutdown_finishes_the_request_in_flight() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     stopping.await.expect("stops");
     assert_eq!(std::fs::read(dir.path().join("s3/plain/k")).expect("there"), b"hello");
+}
+
+/// Reads until `text` has come.
+async fn read_until(socket: &mut TcpStream, text: &str) -> String {
+    let mut read = Vec::new();
+    let mut piece = [0; 1024];
+    loop {
+        let length = socket.read(&mut piece).await.expect("read");
+        assert!(length > 0, "the answer ended before `{text}`: {}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&piece[..length]);
+        let so_far = String::from_utf8_lossy(&read);
+        if so_far.contains(text) {
+            return so_far.into_owned();
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_are_told_as_they_happen_until_the_server_ends() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let clock = Clock::virtual_at(Timestamp::from_seconds(1_700_000_000));
+    let config = config(dir.path(), 0, clock.clone(), None);
+    let sink = config.feed.sink(EventSink::default(), &clock);
+    let running = Running::start_as(config).await;
+    sink.log("before anybody reads");
+    let mut socket = TcpStream::connect(("127.0.0.1", running.cloud.port())).await.expect("connected");
+    let request = "GET /_lakebed/events HTTP/1.1\r\nhost: x\r\n\r\n";
+    socket.write_all(request.as_bytes()).await.expect("sent");
+    let opening = read_until(&mut socket, ": lakebed events\n\n").await;
+    assert!(opening.starts_with("HTTP/1.1 200"), "{opening}");
+    assert!(opening.to_lowercase().contains("content-type: text/event-stream"), "{opening}");
+    sink.log("hello");
+    sink.progress(Stage::Bronze, "beer", 2, 0);
+    let told = read_until(&mut socket, "progress").await;
+    let line = "event: log\ndata: {\"at\":1700000000000000,\"event\":\"log\",\"message\":\"hello\"}\n\n";
+    assert!(told.contains(line), "{told}");
+    assert!(!told.contains("before anybody reads"), "{told}");
+    // Would wait for its grace and fail if the answer did not end.
+    running.stop().await;
+    let mut rest = Vec::new();
+    socket.read_to_end(&mut rest).await.expect("ended");
+
+    let again = Running::start(dir.path()).await;
+    let request = "POST /_lakebed/events HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    assert!(raw(again.cloud.port(), request).await.starts_with("HTTP/1.1 405"));
+    again.stop().await;
 }
