@@ -16,7 +16,7 @@ use iceberg::table::Table;
 use iceberg::{Catalog, CatalogBuilder, ErrorKind, TableCreation, TableIdent};
 use iceberg_catalog_rest::{REST_CATALOG_PROP_URI, RestCatalog, RestCatalogBuilder};
 use iceberg_storage_opendal::OpenDalStorageFactory;
-use lakebed_contract::Endpoints;
+use lakebed_contract::{Endpoints, Secret};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -26,12 +26,15 @@ use crate::error::{Attempt, Result, WarehouseError};
 
 /// How long the catalog may take to answer a commit.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The catalog property with the bearer token; the client crate has no name for it.
+const TOKEN_PROPERTY: &str = "token";
 
 /// A REST catalog whose tables lie in S3.
 pub(crate) struct RestStore {
     catalog: RestCatalog,
     http: reqwest::Client,
     url: String,
+    token: Option<Secret<String>>,
     prefix: OnceCell<Option<String>>,
 }
 
@@ -64,7 +67,7 @@ impl RestStore {
     pub(crate) async fn connect(endpoints: &Endpoints) -> Result<Self> {
         let url = endpoints.catalog_url.trim_end_matches('/').to_owned();
         let mut http = reqwest::Client::builder().timeout(COMMIT_TIMEOUT);
-        if url.starts_with("http://127.0.0.1") || url.starts_with("http://localhost") {
+        if ["http://127.0.0.1", "http://[::1]", "http://localhost"].iter().any(|own| url.starts_with(own)) {
             http = http.no_proxy();
         }
         let http = http.build().map_err(|error| WarehouseError::Commit {
@@ -73,19 +76,29 @@ impl RestStore {
         })?;
         let mut properties = s3_properties(endpoints);
         properties.insert(REST_CATALOG_PROP_URI.to_owned(), url.clone());
+        let token = endpoints.catalog_token.clone();
+        properties.extend(token.as_ref().map(|token| (TOKEN_PROPERTY.to_owned(), token.expose().clone())));
         let catalog = RestCatalogBuilder::default()
             .with_client(http.clone())
             .with_storage_factory(storage_factory())
             .load("lakebed", properties)
             .await
             .attempt(|| format!("open the catalog at `{url}`"))?;
-        Ok(Self { catalog, http, url, prefix: OnceCell::new() })
+        Ok(Self { catalog, http, url, token, prefix: OnceCell::new() })
+    }
+
+    fn with_token(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose()),
+            None => request,
+        }
     }
 
     /// The path segment a server wants between `v1` and `namespaces`.
     async fn prefix(&self) -> Result<Option<&str>> {
         let fetch = || async {
-            let config: Value = self.http.get(format!("{}/v1/config", self.url)).send().await?.json().await?;
+            let request = self.with_token(self.http.get(format!("{}/v1/config", self.url)));
+            let config: Value = request.send().await?.json().await?;
             let of = |part: &str| config[part]["prefix"].as_str().map(str::to_owned);
             Ok::<_, reqwest::Error>(of("overrides").or_else(|| of("defaults")))
         };
@@ -138,7 +151,7 @@ impl TableStore for RestStore {
             "updates": prepared.updates,
         });
         let failed = |reason: String| WarehouseError::Commit { table: ident.to_string(), reason };
-        let reason = match self.http.post(url).json(&body).send().await {
+        let reason = match self.with_token(self.http.post(url).json(&body)).send().await {
             Ok(answer) if answer.status().is_success() => return Ok(()),
             Ok(answer) if answer.status().as_u16() == 409 => {
                 return Err(WarehouseError::CommitConflict { table: ident.to_string() });

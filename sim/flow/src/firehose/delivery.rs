@@ -77,7 +77,12 @@ impl Naming {
             FaultKind::Truncate => object.body.slice(..object.body.len() / 2),
             // A member more: gzip files may be strung together, and this one begins with a line that is no JSON.
             FaultKind::Garble => [gzip(GARBLED_LINE).as_slice(), &object.body].concat().into(),
-            FaultKind::Error | FaultKind::Reorder | FaultKind::Lose | FaultKind::Kill => return None,
+            FaultKind::Error
+            | FaultKind::Reorder
+            | FaultKind::Lose
+            | FaultKind::Kill
+            | FaultKind::Delay
+            | FaultKind::DropAnswer => return None,
         };
         Some(Object { key: self.key(&object.sealed), body, sealed: object.sealed.clone() })
     }

@@ -73,7 +73,7 @@ mod tests {
     async fn disturbed(kind: FaultKind, occurrences: &[u64], documents: u64) -> Vec<u64> {
         let (stage, operation) = (NOTIFICATION_DELIVER.stage.to_owned(), NOTIFICATION_DELIVER.operation.to_owned());
         let when = When::Occurrences(occurrences.to_vec());
-        let faults = FaultPlan::new(Seed(7), vec![Fault { stage, operation, kind, when }]);
+        let faults = FaultPlan::new(Seed(7), vec![Fault { stage, operation, kind, when, delay: Default::default() }]);
         let (sender, receiver) = mpsc::channel(16);
         for document in 1..=documents {
             sender.send(document.into()).await.expect("open");
@@ -100,7 +100,8 @@ mod tests {
     #[tokio::test]
     async fn a_held_document_is_let_go_when_no_other_comes() {
         let (stage, operation) = (NOTIFICATION_DELIVER.stage.to_owned(), NOTIFICATION_DELIVER.operation.to_owned());
-        let fault = Fault { stage, operation, kind: FaultKind::Reorder, when: When::Probability(1.0) };
+        let (kind, when) = (FaultKind::Reorder, When::Probability(1.0));
+        let fault = Fault { stage, operation, kind, when, delay: Default::default() };
         let clock = Clock::virtual_at(Timestamp::from_seconds(0));
         let (sender, receiver) = mpsc::channel(16);
         let mut out = disturb(receiver, FaultPlan::new(Seed(7), vec![fault]), clock.clone());

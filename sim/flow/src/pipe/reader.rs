@@ -1,7 +1,7 @@
 //! The task behind a pipe: reads the stream's shards and starts executions, record by record.
 //!
 //! Promises: moves past a record only when its execution was started or refused for good; takes a lost iterator anew behind
-//! the last record it passed.
+//! the last record it passed. A shard is read when its parent has ended or is gone.
 
 use std::collections::BTreeMap;
 
@@ -211,6 +211,12 @@ impl Reader {
             // What lay between is gone unread; asked for again, the same place would be refused for ever. The sweeper finds what was missed.
             self.config.events.log(format!("pipe `{}`: records were trimmed before they were read", self.name));
             self.shards.entry(shard_id.to_owned()).or_default().read_to = None;
+        }
+        if refusal.is_some_and(|refusal| refusal.is_resource_not_found_exception()) {
+            // A closed shard is gone a day after its end, and with it what was not read; its children still wait to be read.
+            self.config.events.log(format!("pipe `{}`: shard `{shard_id}` is gone", self.name));
+            self.shards.entry(shard_id.to_owned()).or_default().has_ended = true;
+            self.must_list = true;
         }
         let answer = sent.map_err(|error| FlowError::store("DynamoDB Streams", "GetShardIterator", target, error))?;
         answer.shard_iterator.ok_or_else(|| FlowError::Incomplete {

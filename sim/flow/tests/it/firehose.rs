@@ -106,7 +106,7 @@ async fn a_drain_delivers_everything_that_was_put() {
 async fn delivered_with(kind: FaultKind) -> (Vec<usize>, FirehoseReport) {
     let mut case = Case::new(route).await;
     let (stage, operation) = (FIREHOSE_PUT_OBJECT.stage.to_owned(), FIREHOSE_PUT_OBJECT.operation.to_owned());
-    let fault = Fault { stage, operation, kind, when: When::Occurrences(vec![1]) };
+    let fault = Fault { stage, operation, kind, when: When::Occurrences(vec![1]), delay: Default::default() };
     case.config.faults = FaultPlan::new(Seed(7), vec![fault]);
     case.stores.put_record("shard-0", "beer:1");
     let firehose = case.start();

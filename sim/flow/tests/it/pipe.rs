@@ -96,6 +96,25 @@ async fn shard_ends_and_errors_are_survived() {
 }
 
 #[tokio::test]
+async fn a_shard_that_is_gone_does_not_hold_its_child_up() {
+    let stores = Stores::start().await;
+    let (world, _seen, machines) = world();
+    stores.put_image("shard-0", image("raw/beer/0", "RECEIVED", 0));
+    let pipe = start(&world, &stores, &machines);
+    drive(&world.clock, pipe.idle()).await.expect("idle");
+    {
+        let mut contents = stores.contents();
+        contents.shards.remove("shard-0");
+        // The iterator is lost with the shard.
+        contents.failing_reads = 1;
+        contents.shards.entry("shard-1".to_owned()).or_default().parent = Some("shard-0".to_owned());
+    }
+    stores.put_image("shard-1", image("raw/beer/1", "RECEIVED", 0));
+    let counts = drive(&world.clock, pipe.idle()).await.expect("idle");
+    assert_eq!((counts.read, counts.started), (2, 2));
+}
+
+#[tokio::test]
 async fn the_sweeper_sends_what_no_event_brought() {
     let stores = Stores::start().await;
     let (world, sent) = (World::new(), Seen::default());

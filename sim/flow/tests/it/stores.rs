@@ -111,6 +111,10 @@ fn json_answer(contents: &mut Contents, operation: &str, input: &Value) -> Respo
         "DescribeTable" => json!({"Table": {"TableName": "t", "LatestStreamArn": "arn:stream"}}),
         "DescribeStream" => json!({"StreamDescription": {"StreamArn": "arn:stream", "Shards": contents.shards.iter()
             .map(|(id, shard)| json!({"ShardId": id, "ParentShardId": shard.parent})).collect::<Vec<_>>()}}),
+        "GetShardIterator" if !contents.shards.contains_key(&text("ShardId")) => {
+            let error = json!({"__type": "ResourceNotFoundException", "message": "no such shard"});
+            return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
+        }
         "GetShardIterator" => {
             let shard = text("ShardId");
             if !contents.read_order.contains(&shard) {
