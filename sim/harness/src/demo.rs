@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use lakebed_contract::{Clock, EventSink, FaultPlan, RunEvent, Seed, Stage, layout};
 
-use crate::backend::BackendChoice;
+use crate::backend::{BackendChoice, StoreOptions};
 use crate::error::HarnessError;
 use crate::event_log::EventWriter;
 use crate::judge::{Finding, Verdict};
@@ -58,6 +58,8 @@ pub struct DemoOptions {
     pub workload: Workload,
     /// What goes wrong on purpose.
     pub faults: FaultPlan,
+    /// How the embedded stores are run.
+    pub stores: StoreOptions,
 }
 
 /// A finished demo.
@@ -84,7 +86,7 @@ pub async fn run(
     }
     let tally = Tally::default();
     let log = EventWriter::open(run_dir, &clock)?;
-    let events = log.sink(tally.sink(&clock, events));
+    let events = log.sink(options.stores.feed.sink(tally.sink(&clock, events), &clock));
     events.emit(RunEvent::RunStarted {
         seed: options.seed.0,
         scale: options.scale,

@@ -14,7 +14,7 @@ use lakebed_contract::{Clock, EventSink, FaultPlan, Lake, Seed, Stage, layout};
 use lakebed_ingest::mapping::Mapping;
 use serde::Serialize;
 
-use crate::backend::{Flow, FlowConfig, Stores, s3_client};
+use crate::backend::{Flow, FlowConfig, StoreOptions, Stores, s3_client};
 use crate::error::HarnessError;
 use crate::event_log::EventWriter;
 use crate::lake_folder::LakeFiles;
@@ -109,7 +109,7 @@ pub async fn run(
     let uploads = plan(&options, &lake)?;
     let log = EventWriter::open(run_dir, &clock)?;
     let events = log.sink(events);
-    let mut stores = Stores::start(run_dir.path(), 0, &clock, options.seed, &events).await?;
+    let mut stores = Stores::start(run_dir.path(), 0, &StoreOptions::default(), &clock, options.seed, &events).await?;
     let config = FlowConfig {
         lake,
         lake_files: options.lake_files.clone(),

@@ -13,8 +13,8 @@ use lakebed_contract::{Clock, EventSink, Lake, Seed};
 use lakebed_ingest::ControlTable;
 use lakebed_warehouse::QueryResult;
 
-use crate::backend::Stores;
 use crate::backend::external::{self, ExternalStores};
+use crate::backend::{AccessKey, StoreOptions, Stores};
 use crate::error::HarnessError;
 use crate::lake_folder::LakeFiles;
 use crate::run_dir::RunDir;
@@ -67,7 +67,7 @@ impl OpenLake {
         seed: Seed,
         events: &EventSink,
     ) -> Result<Self, HarnessError> {
-        let stores = Stores::start_alone(run_dir.path(), 0, &clock, seed, events).await?;
+        let stores = Stores::start_alone(run_dir.path(), 0, &StoreOptions::default(), &clock, seed, events).await?;
         let parts = parts(files, stores.endpoints.clone(), run_dir, clock)?;
         Ok(Self { served: Served::Stores(Box::new(stores)), parts })
     }
@@ -84,14 +84,23 @@ impl OpenLake {
         Ok(Self { served: Served::Catalog(catalog), parts: parts(files, endpoints, run_dir, clock)? })
     }
 
-    /// Uses the stores that answer at `url`.
-    pub fn running(url: &str, files: &LakeFiles, run_dir: &RunDir, clock: Clock) -> Result<Self, HarnessError> {
+    /// Uses the stores that answer at `url`; those that enforce keys want to be asked with the right `key`.
+    pub fn running(
+        url: &str,
+        key: Option<&AccessKey>,
+        files: &LakeFiles,
+        run_dir: &RunDir,
+        clock: Clock,
+    ) -> Result<Self, HarnessError> {
         let url = url.trim_end_matches('/');
         if !url.starts_with("http://") && !url.starts_with("https://") {
             let message = format!("failed to use endpoint `{url}`: expected http://HOST:PORT");
             return Err(HarnessError::Input { message });
         }
-        let mut endpoints = Endpoints::embedded(0);
+        let mut endpoints = match key {
+            Some(key) => Endpoints::embedded(0).signing_with(&key.id, &key.secret),
+            None => Endpoints::embedded(0),
+        };
         endpoints.s3_url = url.to_owned();
         endpoints.dynamodb_url = url.to_owned();
         endpoints.dynamodb_streams_url = url.to_owned();

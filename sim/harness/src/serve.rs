@@ -6,7 +6,7 @@ use std::time::Duration;
 use lakebed_contract::endpoints::{Endpoints, PostgresEndpoint};
 use lakebed_contract::{Clock, EventSink, RunEvent, Seed, Stage};
 
-use crate::backend::Stores;
+use crate::backend::{Auth, Stores};
 use crate::demo::DemoOptions;
 use crate::error::HarnessError;
 use crate::event_log::EventWriter;
@@ -31,6 +31,8 @@ pub struct UpOptions {
 /// Something that is up; end it with [`Up::stop`].
 pub struct Up {
     running: Running,
+    /// Whether the key of the stores is ours to tell: a key that is enforced is the user's, who has it already.
+    tells_key: bool,
     clock: Clock,
     events: EventSink,
     log: EventWriter,
@@ -59,9 +61,18 @@ impl Up {
         events: EventSink,
     ) -> Result<Self, HarnessError> {
         let log = EventWriter::open(run_dir, &clock)?;
-        let events = log.sink(events);
+        let events = log.sink(options.demo.stores.feed.sink(events, &clock));
+        let tells_key = matches!(options.demo.stores.auth, Auth::Accept);
         let running = if options.stores_only {
-            let stores = Stores::start_alone(run_dir.path(), options.port, &clock, options.demo.seed, &events).await?;
+            let stores = Stores::start_alone(
+                run_dir.path(),
+                options.port,
+                &options.demo.stores,
+                &clock,
+                options.demo.seed,
+                &events,
+            )
+            .await?;
             Running::Stores(Box::new(stores))
         } else {
             events.emit(RunEvent::RunStarted {
@@ -77,16 +88,16 @@ impl Up {
             }
             Running::Path(Box::new(run))
         };
-        Ok(Self { running, clock, events, log })
+        Ok(Self { running, tells_key, clock, events, log })
     }
 
     /// What to export.
     pub fn exports(&self, run_dir: &RunDir) -> Exports {
         let variables = match &self.running {
-            Running::Stores(stores) => aws_variables(&stores.endpoints, true),
+            Running::Stores(stores) => aws_variables(&stores.endpoints, true, self.tells_key),
             Running::Path(path) => {
                 let backend = &path.backend;
-                let mut variables = aws_variables(backend.endpoints(), backend.is_private());
+                let mut variables = aws_variables(backend.endpoints(), backend.is_private(), self.tells_key);
                 // Whoever started an external database knows how to reach it.
                 if backend.is_private() {
                     variables.extend(postgres_variables(&backend.postgres()));
@@ -123,8 +134,8 @@ impl Up {
     }
 }
 
-/// Endpoints and catalog; credentials only where we made them.
-fn aws_variables(endpoints: &Endpoints, with_credentials: bool) -> Vec<(String, String)> {
+/// Endpoints and catalog; the key only where the stores are ours, its secret only where we made it up.
+fn aws_variables(endpoints: &Endpoints, with_key: bool, with_secret: bool) -> Vec<(String, String)> {
     let services = [
         ("AWS_ENDPOINT_URL_S3", &endpoints.s3_url),
         ("AWS_ENDPOINT_URL_DYNAMODB", &endpoints.dynamodb_url),
@@ -140,8 +151,10 @@ fn aws_variables(endpoints: &Endpoints, with_credentials: bool) -> Vec<(String, 
     }
     variables.push(("AWS_REGION".to_owned(), endpoints.region.clone()));
     variables.push(("AWS_DEFAULT_REGION".to_owned(), endpoints.region.clone()));
-    if with_credentials {
+    if with_key {
         variables.push(("AWS_ACCESS_KEY_ID".to_owned(), endpoints.access_key_id.clone()));
+    }
+    if with_key && with_secret {
         variables.push(("AWS_SECRET_ACCESS_KEY".to_owned(), endpoints.secret_access_key.expose().clone()));
     }
     variables.push(("LAKEBED_CATALOG_URI".to_owned(), endpoints.catalog_url.clone()));

@@ -1,10 +1,11 @@
 //! The embedded backend: the stores in this process on one port, and a private Postgres beside them.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use lakebed_cloud::{Cloud, CloudConfig};
+use lakebed_cloud::{Auth, Cloud, CloudConfig, EventFeed, Fsync, Limits};
 use lakebed_contract::endpoints::Endpoints;
-use lakebed_contract::{Clock, EventSink, RunEvent, Seed};
+use lakebed_contract::{Clock, EventSink, FaultPlan, RunEvent, Secret, Seed};
 use lakebed_source::{PostgresConfig, PostgresServer};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -13,9 +14,43 @@ use super::{S3Events, external};
 use crate::demo::DemoOptions;
 use crate::error::HarnessError;
 use crate::run::RunPlace;
+use crate::scenario::definition::LimitsName;
 
 /// S3 notifications that may wait between the store and the controller.
 pub const NOTIFICATION_QUEUE_MAX: usize = 1_024;
+
+/// How the embedded stores differ from their defaults.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Address to listen on.
+    pub bind: IpAddr,
+    /// Whose requests are answered.
+    pub auth: Auth,
+    /// What an acknowledged write survives.
+    pub fsync: Fsync,
+    /// Throughput limits.
+    pub limits: Limits,
+    /// Address that S3 event documents are POSTed to besides.
+    pub notify_url: Option<Secret<String>>,
+    /// What goes wrong on purpose in the stores themselves.
+    pub faults: FaultPlan,
+    /// What readers of the port hear.
+    pub feed: EventFeed,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            auth: Auth::default(),
+            fsync: Fsync::default(),
+            limits: Limits::default(),
+            notify_url: None,
+            faults: FaultPlan::default(),
+            feed: EventFeed::default(),
+        }
+    }
+}
 
 /// Starts stores and Postgres side by side.
 pub(super) async fn start(
@@ -26,8 +61,12 @@ pub(super) async fn start(
 ) -> Result<(Stores, PostgresServer), HarnessError> {
     let installation = lakebed_source::find_postgres(options.postgres_bin.as_deref(), options.search_path.clone())
         .map_err(HarnessError::stage("find a PostgreSQL server"))?;
+    let mut stores = StoreOptions { faults: options.faults.clone(), ..options.stores.clone() };
+    if options.workload.limits == LimitsName::Aws {
+        stores.limits = Limits::Aws;
+    }
     let (stores, postgres) = tokio::join!(
-        Stores::start(place.run_dir.path(), place.port, clock, options.seed, events),
+        Stores::start(place.run_dir.path(), place.port, &stores, clock, options.seed, events),
         PostgresServer::start(PostgresConfig {
             events: events.clone(),
             durable: place.keep_postgres,
@@ -56,12 +95,13 @@ impl Stores {
     pub async fn start(
         state_dir: &Path,
         port: u16,
+        options: &StoreOptions,
         clock: &Clock,
         seed: Seed,
         events: &EventSink,
     ) -> Result<Self, HarnessError> {
         let (sender, receiver) = mpsc::channel(NOTIFICATION_QUEUE_MAX);
-        let mut stores = Self::listen(state_dir, port, clock, seed, events, Some(sender)).await?;
+        let mut stores = Self::listen(state_dir, port, options, clock, seed, events, Some(sender)).await?;
         stores.notifications = Some(receiver);
         events.emit(RunEvent::EndpointReady { url: stores.endpoints.s3_url.clone() });
         Ok(stores)
@@ -71,16 +111,18 @@ impl Stores {
     pub async fn start_alone(
         state_dir: &Path,
         port: u16,
+        options: &StoreOptions,
         clock: &Clock,
         seed: Seed,
         events: &EventSink,
     ) -> Result<Self, HarnessError> {
-        Self::listen(state_dir, port, clock, seed, events, None).await
+        Self::listen(state_dir, port, options, clock, seed, events, None).await
     }
 
     async fn listen(
         state_dir: &Path,
         port: u16,
+        options: &StoreOptions,
         clock: &Clock,
         seed: Seed,
         events: &EventSink,
@@ -93,17 +135,14 @@ impl Stores {
                 format!("failed to open `{folder}`: its files lie in external stores; add --backend external");
             return Err(HarnessError::Input { message });
         }
-        let cloud = Cloud::start(CloudConfig {
-            port,
-            state_dir: state_dir.to_owned(),
-            clock: clock.clone(),
-            seed,
-            events: events.clone(),
-            notifications,
-        })
-        .await
-        .map_err(HarnessError::stage("start the stores"))?;
-        let endpoints = Endpoints::embedded(cloud.port());
+        let mut config = CloudConfig::new(state_dir, clock.clone(), seed);
+        (config.bind, config.port) = (options.bind, port);
+        (config.events, config.notifications) = (events.clone(), notifications);
+        (config.auth, config.fsync, config.limits) = (options.auth.clone(), options.fsync, options.limits);
+        (config.notify_url, config.faults, config.feed) =
+            (options.notify_url.clone(), options.faults.clone(), options.feed.clone());
+        let cloud = Cloud::start(config).await.map_err(HarnessError::stage("start the stores"))?;
+        let endpoints = cloud.endpoints();
         Ok(Self { cloud, endpoints, notifications: None })
     }
 

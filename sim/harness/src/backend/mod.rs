@@ -21,7 +21,9 @@ use crate::error::HarnessError;
 use crate::run::RunPlace;
 
 pub use docker::DockerImages;
-pub use embedded::{NOTIFICATION_QUEUE_MAX, Stores};
+pub use lakebed_cloud::{AccessKey, Auth, Fsync, Limits};
+
+pub use embedded::{NOTIFICATION_QUEUE_MAX, StoreOptions, Stores};
 pub use external::{ExternalConfig, ExternalStores};
 pub(crate) use flow::check_machines;
 pub use flow::{

@@ -36,7 +36,8 @@ pub(super) enum Means {
     Inflate,
     /// A foreign converter: a program and its first arguments; input and output are appended.
     Tool(PathBuf, Vec<String>),
-    /// An emulator: a program and its arguments, where `{port}` and `{state}` are replaced.
+    /// An emulator: a program and its arguments, where `{port}`, `{port2}` (another free port) and `{state}` (an empty
+    /// folder) are replaced.
     Server { program: PathBuf, arguments: Vec<String>, variables: Vec<(String, String)> },
 }
 
@@ -131,6 +132,20 @@ pub(super) fn find(name: &str, work: Work, places: &Places) -> Contender {
             let variables = [[("GATEWAY_PORT", "{port}"), ("BIND_HOST", "127.0.0.1")], off].concat();
             python_server(name, "ministack", &[], &variables, places)
         }
+        (Work::Store, "versitygw") => versitygw(places),
+        (Work::Store, "localstack") => localstack(places),
+        (Work::Store, "kinesis-local") => {
+            let variables = [
+                ("KINESIS_MOCK_PLAIN_PORT", "{port}"),
+                ("KINESIS_MOCK_TLS_PORT", "{port2}"),
+                ("KINESIS_MOCK_CERT_PATH", "{package}/server.json"),
+                ("LOG_LEVEL", "ERROR"),
+            ];
+            node_server(name, "main.js", &[], &variables, places)
+        }
+        (Work::Store, "dynalite") => {
+            node_server(name, "cli.js", &["--port", "{port}", "--host", "127.0.0.1"], &[], places)
+        }
         (Work::Store, "moto") => python_server(name, "moto_server", &["-H", "127.0.0.1", "-p", "{port}"], &[], places),
         _ => match SCRIPTS.iter().find(|script| script.name == name && work == Work::CsvToParquet) {
             Some(script) => python_script(script, places),
@@ -174,15 +189,74 @@ fn python_server(
         if !program.is_file() {
             return Err(format!("`{}` is not there; run .ci/setup bench", program.display()));
         }
-        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        let means = Means::Server {
-            program,
-            arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
-            variables: variables.iter().map(owned).collect(),
-        };
-        Ok((version, means))
+        Ok((version, server(program, arguments, variables)))
     });
     theirs(name, "keeps everything in memory", found)
+}
+
+/// A gateway that keeps objects as plain files, as lakebed does; stands for MinIO, whose images and builds are gone.
+fn versitygw(places: &Places) -> Contender {
+    let found = tools("versitygw", places).and_then(|tools| {
+        let program = tools.join("bin/versitygw");
+        let version = output(&program.display().to_string(), &["--version"], None)
+            .ok_or_else(|| format!("`{}` does not run; run .ci/setup bench", program.display()))?;
+        let version = version.lines().next().and_then(|line| line.split_whitespace().last()).unwrap_or_default();
+        let arguments = ["--quiet", "--port", "127.0.0.1:{port}", "posix", "{state}"];
+        let credentials = [("ROOT_ACCESS_KEY_ID", "lakebed"), ("ROOT_SECRET_ACCESS_KEY", "lakebed-secret")];
+        Ok((version.to_owned(), server(program, &arguments, &credentials)))
+    });
+    theirs("versitygw", "plain files on disk; checks signatures", found)
+}
+
+/// The last LocalStack that starts without a token; its S3 is its own, in memory.
+fn localstack(places: &Places) -> Contender {
+    let found = tools("localstack", places).and_then(|tools| {
+        let python = tools.join("localstack/bin/python");
+        let look = "import importlib.metadata as m; print(m.version('localstack-core'))";
+        let version = output(&python.display().to_string(), &["-I", "-c", look], None)
+            .ok_or_else(|| format!("`{}` does not run; run .ci/setup bench", python.display()))?;
+        let variables = [
+            ("GATEWAY_LISTEN", "127.0.0.1:{port}"),
+            ("LOCALSTACK_VOLUME_DIR", "{state}"),
+            ("SERVICES", "s3"),
+            ("DNS_ADDRESS", "0"),
+            ("DISABLE_EVENTS", "1"),
+            ("SKIP_SSL_CERT_DOWNLOAD", "1"),
+        ];
+        Ok((version, server(python, &["-m", "localstack.runtime.main"], &variables)))
+    });
+    theirs("localstack", "keeps everything in memory", found)
+}
+
+fn node_server(
+    package: &str,
+    script: &str,
+    arguments: &[&str],
+    variables: &[(&str, &str)],
+    places: &Places,
+) -> Contender {
+    let found = tools(package, places).and_then(|tools| {
+        let folder = tools.join("node/node_modules").join(package);
+        let look = "console.log(require(process.argv[1]).version)";
+        let described = folder.join("package.json").display().to_string();
+        let version = output("node", &["-e", look, &described], None)
+            .ok_or_else(|| format!("the npm package `{package}` is not installed; run .ci/setup bench"))?;
+        let script = folder.join(script).display().to_string();
+        let folder = folder.display().to_string();
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| (*name, value.replace("{package}", &folder))).collect();
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Ok((version, server(PathBuf::from("node"), &[&[script.as_str()], arguments].concat(), &variables)))
+    });
+    theirs(package, "keeps everything in memory", found)
+}
+
+fn server(program: PathBuf, arguments: &[&str], variables: &[(&str, &str)]) -> Means {
+    Means::Server {
+        program,
+        arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect(),
+        variables: variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    }
 }
 
 /// The Python of the tools folder and the version of a package in it.

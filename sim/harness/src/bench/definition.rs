@@ -15,14 +15,21 @@ use crate::error::HarnessError;
 pub const SAMPLES_MAX: u32 = 100;
 
 /// The shipped definitions, in the order of the report.
-const SHIPPED: [(&str, &str); 7] = [
+const SHIPPED: [(&str, &str); 14] = [
     ("csv-to-parquet", include_str!("../../../../benches/definitions/csv-to-parquet.toml")),
     ("demo", include_str!("../../../../benches/definitions/demo.toml")),
     ("s3-put-4k", include_str!("../../../../benches/definitions/s3-put-4k.toml")),
     ("s3-get-4k", include_str!("../../../../benches/definitions/s3-get-4k.toml")),
-    ("s3-put-get-1m", include_str!("../../../../benches/definitions/s3-put-get-1m.toml")),
+    ("s3-put-1m", include_str!("../../../../benches/definitions/s3-put-1m.toml")),
+    ("s3-get-1m", include_str!("../../../../benches/definitions/s3-get-1m.toml")),
+    ("s3-put-64m", include_str!("../../../../benches/definitions/s3-put-64m.toml")),
+    ("s3-get-64m", include_str!("../../../../benches/definitions/s3-get-64m.toml")),
+    ("dynamodb-put", include_str!("../../../../benches/definitions/dynamodb-put.toml")),
     ("dynamodb-conditional-put", include_str!("../../../../benches/definitions/dynamodb-conditional-put.toml")),
+    ("dynamodb-conditional-update", include_str!("../../../../benches/definitions/dynamodb-conditional-update.toml")),
+    ("dynamodb-query", include_str!("../../../../benches/definitions/dynamodb-query.toml")),
     ("kinesis-put-records", include_str!("../../../../benches/definitions/kinesis-put-records.toml")),
+    ("kinesis-get-records", include_str!("../../../../benches/definitions/kinesis-get-records.toml")),
 ];
 
 /// What is run.
@@ -45,12 +52,26 @@ pub enum Operation {
     S3Put4k,
     /// GetObject of 4 KiB.
     S3Get4k,
-    /// PutObject and GetObject of 1 MiB.
-    S3PutGet1m,
+    /// PutObject of 1 MiB.
+    S3Put1m,
+    /// GetObject of 1 MiB.
+    S3Get1m,
+    /// PutObject of 64 MiB.
+    S3Put64m,
+    /// GetObject of 64 MiB.
+    S3Get64m,
+    /// PutItem without a condition.
+    DynamodbPut,
     /// PutItem with `attribute_not_exists`: every key once new, once refused.
     DynamodbConditionalPut,
+    /// UpdateItem from the version that is there to the next.
+    DynamodbConditionalUpdate,
+    /// Query of a partition of 100 items.
+    DynamodbQuery,
     /// PutRecords of 500 records.
     KinesisPutRecords,
+    /// GetRecords of 500 records.
+    KinesisGetRecords,
 }
 
 /// How large a run is.
@@ -59,7 +80,7 @@ pub enum Operation {
 pub enum Size {
     /// Seconds in all: shows that everything works, measures nothing.
     Smoke,
-    /// What reports are made of: about twelve minutes on two cores.
+    /// What reports are made of: about twenty minutes on two cores.
     Usual,
     /// BeerAdvocate's own size.
     Large,

@@ -30,9 +30,14 @@ impl Server {
             return Err(format!("`{name}` is not a server"));
         };
         let port = free_port()?;
+        let second_port = free_port()?;
         let state = scratch.join(format!("state-{name}"));
-        let filled =
-            |text: &String| text.replace("{port}", &port.to_string()).replace("{state}", &state.to_string_lossy());
+        std::fs::create_dir_all(&state).map_err(|error| format!("failed to create `{}`: {error}", state.display()))?;
+        let filled = |text: &String| {
+            text.replace("{port}", &port.to_string())
+                .replace("{port2}", &second_port.to_string())
+                .replace("{state}", &state.to_string_lossy())
+        };
         let program = Program {
             program: program.clone(),
             arguments: arguments.iter().map(filled).collect(),

@@ -42,6 +42,9 @@ impl Lakehouse {
         if let Some(token) = &endpoints.session_token {
             properties.insert(iceberg::io::S3_SESSION_TOKEN.to_owned(), token.expose().clone());
         }
+        if let Some(token) = &endpoints.catalog_token {
+            properties.insert("token".to_owned(), token.expose().clone());
+        }
         let catalog = RestCatalogBuilder::default()
             .with_storage_factory(Arc::new(OpenDalStorageFactory::S3 { customized_credential_load: None }))
             .load("lakebed-judge", properties)

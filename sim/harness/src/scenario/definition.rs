@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use lakebed_contract::event::Outcome;
-use lakebed_contract::fault::{Fault, FaultPoint, POINTS, When};
+use lakebed_contract::fault::{DELAY_MS_MAX, Delay, Fault, FaultPoint, POINTS, When};
 use lakebed_contract::{FaultKind, Seed};
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +70,20 @@ pub struct Workload {
     pub empty: bool,
     /// Records above which an object takes the ECS route; the lake's own 100,000 if not given.
     pub ecs_above: Option<u64>,
+    /// Throughput limits of the stores.
+    #[serde(default)]
+    pub limits: LimitsName,
+}
+
+/// Throughput limits of the stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitsName {
+    /// As fast as the machine is.
+    #[default]
+    None,
+    /// AWS's.
+    Aws,
 }
 
 /// Route of the initial load.
@@ -239,6 +253,15 @@ struct FaultEntry {
     occurrence: Option<Occurrence>,
     #[serde(default)]
     probability: Option<f64>,
+    #[serde(default)]
+    delay_ms: Option<DelayEntry>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum DelayEntry {
+    Exact(u64),
+    Between(u64, u64),
 }
 
 #[derive(Deserialize)]
@@ -301,6 +324,13 @@ impl Scenario {
         if self.needs_state() && backend != BackendName::Embedded {
             return Err(format!(
                 "`{}` is killed or restarted, and only the embedded backend has stores that are kept and taken up again",
+                self.name
+            ));
+        }
+        let is_of_stores = self.faults.iter().any(is_of_stores) || self.workload.limits != LimitsName::None;
+        if is_of_stores && backend != BackendName::Embedded {
+            return Err(format!(
+                "`{}` asks for faults or limits in the stores themselves, and only the embedded backend's stores have them",
                 self.name
             ));
         }
@@ -383,9 +413,16 @@ pub fn kills_the_process(fault: &Fault) -> bool {
     fault.kind == FaultKind::Kill && fault.stage != lakebed_contract::fault::ECS_WRITE_PARQUET.stage
 }
 
+/// Whether this fault strikes in the stores, whoever their client is.
+fn is_of_stores(fault: &Fault) -> bool {
+    !POINTS.iter().any(|point| point.stage == fault.stage)
+}
+
 fn into_fault(entry: FaultEntry, complain: &impl Fn(&str, String) -> Complaint) -> Result<Fault, Complaint> {
-    let stages: Vec<&str> = POINTS.iter().map(|point| point.stage).collect();
-    let at_stage: Vec<&FaultPoint> = POINTS.iter().filter(|point| point.stage == entry.stage).collect();
+    let points: Vec<FaultPoint> = POINTS.into_iter().chain(lakebed_cloud::fault_points()).collect();
+    let mut stages: Vec<&str> = points.iter().map(|point| point.stage).collect();
+    stages.dedup();
+    let at_stage: Vec<&FaultPoint> = points.iter().filter(|point| point.stage == entry.stage).collect();
     if at_stage.is_empty() {
         return Err(complain(&entry.stage, unknown("stage", &entry.stage, &stages)));
     }
@@ -404,9 +441,9 @@ fn into_fault(entry: FaultEntry, complain: &impl Fn(&str, String) -> Complaint) 
         );
         return Err(complain(entry.kind.as_str(), reason));
     }
-    let when = match (entry.occurrence, entry.probability) {
-        (Some(Occurrence::One(one)), None) => When::Occurrences(vec![one]),
-        (Some(Occurrence::Many(many)), None) => When::Occurrences(many),
+    let when = match (&entry.occurrence, entry.probability) {
+        (Some(Occurrence::One(one)), None) => When::Occurrences(vec![*one]),
+        (Some(Occurrence::Many(many)), None) => When::Occurrences(many.clone()),
         (None, Some(probability)) if probability > 0.0 && probability <= 1.0 => When::Probability(probability),
         (None, Some(probability)) => {
             let reason = format!("probability {probability} must be above 0 and at most 1");
@@ -420,7 +457,25 @@ fn into_fault(entry: FaultEntry, complain: &impl Fn(&str, String) -> Complaint) 
     if matches!(&when, When::Occurrences(list) if list.is_empty() || list.contains(&0)) {
         return Err(complain("occurrence", "occurrences are counted from 1".to_owned()));
     }
-    Ok(Fault { stage: entry.stage, operation: entry.operation, kind: entry.kind, when })
+    let delay = into_delay(&entry, complain)?;
+    Ok(Fault { stage: entry.stage, operation: entry.operation, kind: entry.kind, when, delay })
+}
+
+fn into_delay(entry: &FaultEntry, complain: &impl Fn(&str, String) -> Complaint) -> Result<Delay, Complaint> {
+    let (ms_min, ms_max) = match entry.delay_ms {
+        None => return Ok(Delay::default()),
+        Some(DelayEntry::Exact(ms)) => (ms, ms),
+        Some(DelayEntry::Between(least, most)) => (least, most),
+    };
+    if entry.kind != FaultKind::Delay {
+        let reason = format!("`delay_ms` belongs to kind `delay`, not to `{}`", entry.kind);
+        return Err(complain("delay_ms", reason));
+    }
+    if ms_min > ms_max || ms_max > DELAY_MS_MAX {
+        let reason = format!("`delay_ms` is a number or [least, most], at most {DELAY_MS_MAX}");
+        return Err(complain("delay_ms", reason));
+    }
+    Ok(Delay { ms_min, ms_max })
 }
 
 fn unknown(what: &str, found: &str, known: &[&str]) -> String {

@@ -56,6 +56,33 @@ fn faults_must_name_a_point_and_a_kind_it_knows() {
 }
 
 #[test]
+fn faults_may_strike_in_the_embedded_stores() {
+    let fault = |body: &str| format!("{MINIMAL}[[fault]]\n{body}");
+    let put = "stage = \"kinesis\"\noperation = \"PutRecords\"\n";
+    let delayed = fault(&format!("{put}kind = \"delay\"\nprobability = 0.5\ndelay_ms = [5, 50]"));
+    let accepted = Scenario::parse("x", &delayed).expect("valid");
+    assert_eq!(accepted.faults[0].delay, Delay { ms_min: 5, ms_max: 50 });
+    let any = "stage = \"s3\"\noperation = \"*\"\nkind = \"drop-answer\"\noccurrence = 1";
+    assert_eq!(Scenario::parse("x", &fault(any)).expect("valid").faults[0].kind, FaultKind::DropAnswer);
+    let misspelt = "stage = \"s3\"\noperation = \"PutObjct\"\nkind = \"error\"\noccurrence = 1";
+    check_refused(&fault(misspelt), 4, &["operation `PutObjct`", "did you mean `PutObject`?"]);
+    let twice = "stage = \"s3\"\noperation = \"PutObject\"\nkind = \"duplicate\"\noccurrence = 1";
+    check_refused(&fault(twice), 5, &["`s3.PutObject` cannot be hit by kind `duplicate`", "drop-answer"]);
+    let stage = "stage = \"dynamod\"\noperation = \"PutItem\"\nkind = \"error\"\noccurrence = 1";
+    check_refused(&fault(stage), 3, &["did you mean `dynamodb`?"]);
+    let no_delay = fault(&format!("{put}kind = \"error\"\noccurrence = 1\ndelay_ms = 5"));
+    check_refused(&no_delay, 7, &["belongs to kind `delay`"]);
+    check_refused(&fault(&format!("{put}kind = \"delay\"\noccurrence = 1\ndelay_ms = [9, 5]")), 7, &["[least, most]"]);
+    let elsewhere = format!("backend = \"docker\"\n{}", fault(any));
+    check_refused(&elsewhere, 1, &["only the embedded backend's stores"]);
+    let limited = format!("{MINIMAL}backend = \"docker\"\n[workload]\nlimits = \"aws\"\n");
+    check_refused(&limited, 2, &["only the embedded backend's stores"]);
+    let limits = |word: &str| format!("{MINIMAL}[workload]\nlimits = \"{word}\"\n");
+    assert_eq!(Scenario::parse("x", &limits("aws")).expect("valid").workload.limits, LimitsName::Aws);
+    check_refused(&limits("asw"), 3, &["did you mean `aws`?"]);
+}
+
+#[test]
 fn phases_steps_and_expectations_must_fit_together() {
     let phase = |body: &str| format!("{MINIMAL}[[phase]]\n{body}\n");
     check_refused(&phase("do = \"refresh\""), 2, &["the first phase", "copy"]);

@@ -105,7 +105,7 @@ impl Player<'_> {
         let (scenario, options) = (&self.order.scenario, &self.order.options);
         let tally = Tally::default();
         let log = EventWriter::open(self.run_dir, self.clock)?;
-        let events = log.sink(tally.sink(self.clock, events.clone()));
+        let events = log.sink(options.stores.feed.sink(tally.sink(self.clock, events.clone()), self.clock));
         let keeps = scenario.needs_state();
         let place = RunPlace { keep_postgres: keeps, ..RunPlace::throw_away(self.run_dir) };
         let mut progress = keeps.then(|| self.take_up()).transpose()?;

@@ -33,6 +33,7 @@ pub const SHIPPED: &[(&str, &str)] = shipped![
     "0011-ecs-worker-killed.toml",
     "0012-killed-after-silver-commit.toml",
     "0013-restart.toml",
+    "0014-faulty-stores.toml",
     "must-fail/0101-corrupted-silver.toml",
     "must-fail/0102-leaked-email.toml",
 ];
@@ -151,6 +152,13 @@ mod tests {
             let kinds: Vec<_> = point.kinds.iter().map(|kind| format!("`{kind}`")).collect();
             let (stage, operation) = (point.stage, point.operation);
             faults.push_str(&format!("| `{stage}` | `{operation}` | {} | {} |\n", kinds.join(", "), point.about));
+        }
+        let is_any =
+            |point: &lakebed_contract::fault::FaultPoint| point.operation == lakebed_contract::fault::ANY_OPERATION;
+        for point in lakebed_cloud::fault_points().into_iter().filter(is_any) {
+            let kinds: Vec<_> = point.kinds.iter().map(|kind| format!("`{kind}`")).collect();
+            let (stage, kinds, about) = (point.stage, kinds.join(", "), point.about);
+            faults.push_str(&format!("| `{stage}` | `*`, or an operation by name | {kinds} | {about} |\n"));
         }
         assert_eq!(section(KEYS, "faults"), faults);
     }

@@ -113,7 +113,11 @@ async fn commit(
     let (base, namespace) = (endpoints.catalog_url.trim_end_matches('/'), ident.namespace().to_url_string());
     let url = format!("{base}/v1/namespaces/{namespace}/tables/{}", ident.name());
     let body = serde_json::json!({ "identifier": ident, "requirements": requirements, "updates": updates });
-    let answer = reqwest::Client::new().post(url).json(&body).send().await;
+    let mut request = reqwest::Client::new().post(url).json(&body);
+    if let Some(token) = &endpoints.catalog_token {
+        request = request.bearer_auth(token.expose());
+    }
+    let answer = request.send().await;
     answer.and_then(reqwest::Response::error_for_status).map_err(HarnessError::stage(WRITE))?;
     Ok(())
 }

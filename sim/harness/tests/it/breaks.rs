@@ -38,6 +38,7 @@ fn options() -> DemoOptions {
         kept: false,
         workload: Default::default(),
         faults: Default::default(),
+        stores: Default::default(),
     }
 }
 
@@ -134,7 +135,7 @@ async fn judge_copy(run: &Run, folder: &Path, damage: Damage, failing: &[&str]) 
     let (clock, events, lake) = (Clock::wall(), EventSink::default(), Lake::beer());
     let copy = tempfile::tempdir().expect("temp dir");
     copy_folder(folder, copy.path());
-    let stores = Stores::start_alone(copy.path(), 0, &clock, SEED, &events).await.expect("stores");
+    let stores = Stores::start_alone(copy.path(), 0, &Default::default(), &clock, SEED, &events).await.expect("stores");
     let email = run.truth.planted.iter().find(|p| p.class == "EMAIL" && !p.in_text).expect("planted").value.clone();
     let place = damage.inflict(&stores.endpoints, &lake, &email).await;
     let (postgres, truth, mask) =

@@ -67,7 +67,8 @@ impl Case {
         lakebed_source::create_schema(&client, &lake).await.expect("schema");
         let truth = lakebed_source::load(&endpoint, &lake, 0.000_5, SEED, &events).await.expect("loads");
         let folder = tempfile::tempdir().expect("temp dir");
-        let stores = Stores::start_alone(folder.path(), 0, &clock, SEED, &events).await.expect("stores");
+        let stores =
+            Stores::start_alone(folder.path(), 0, &Default::default(), &clock, SEED, &events).await.expect("stores");
         create_stream(&stores.endpoints, &clock).await.expect("stream");
         Self { postgres, stores, lake, truth, clock, folder, stretches: 0 }
     }

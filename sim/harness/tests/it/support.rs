@@ -56,14 +56,8 @@ impl Stores {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Clock::virtual_at(Timestamp::from_seconds(1_700_000_000));
         let (sender, documents) = mpsc::channel(DOCUMENTS_MAX);
-        let config = CloudConfig {
-            port: 0,
-            state_dir: folder.path().join("stores"),
-            clock: clock.clone(),
-            seed: SEED,
-            events: EventSink::default(),
-            notifications: Some(sender),
-        };
+        let mut config = CloudConfig::new(folder.path().join("stores"), clock.clone(), SEED);
+        config.notifications = Some(sender);
         let cloud = Cloud::start(config).await.expect("the stores start");
         let endpoints = Endpoints::embedded(cloud.port());
         create_resources(&endpoints, &clock).await.expect("buckets and control table are made");

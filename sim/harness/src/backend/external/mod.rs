@@ -75,6 +75,8 @@ impl ExternalStores {
             access_key_id: self.access_key_id.clone(),
             secret_access_key: self.secret_access_key.clone(),
             session_token: self.session_token.clone(),
+            // Our own catalog, on the loopback interface.
+            catalog_token: None,
         }
     }
 }

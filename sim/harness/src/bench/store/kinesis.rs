@@ -1,0 +1,121 @@
+//! Calls of Kinesis Data Streams. What is timed goes over the bare wire; everything around it through the SDK.
+
+use aws_sdk_kinesis::config::retry::RetryConfig;
+use aws_sdk_kinesis::types::{ShardIteratorType, StreamStatus};
+use bytes::Bytes;
+use data_encoding::BASE64;
+use lakebed_contract::Clock;
+use serde_json::{Value, json};
+
+use super::wire::Service;
+use super::{ACTIVE_LOOK_PAUSE, ACTIVE_LOOKS_MAX, Calls, content, never_active, reply};
+use crate::bench::order::Reply;
+use crate::error::HarnessError;
+
+/// Records of one PutRecords: AWS's limit.
+const REQUEST_RECORDS: u32 = 500;
+/// Bytes of one record: about those of a DMS envelope.
+const RECORD_BYTES: usize = 600;
+/// Empty answers in a row after which a stream counts as read.
+const EMPTY_READS_MAX: u32 = 3;
+const READ: &str = "read the stream back";
+
+impl Calls {
+    async fn stream(&self) -> Result<aws_sdk_kinesis::Client, HarnessError> {
+        let config = self.endpoints.sdk_config(&self.endpoints.kinesis_url).into_builder();
+        let kinesis = aws_sdk_kinesis::Client::new(&config.retry_config(RetryConfig::disabled()).build());
+        create_stream(&kinesis, &self.name, &self.timer.clock).await?;
+        Ok(kinesis)
+    }
+
+    /// PutRecords of 500 records.
+    pub(super) async fn put_records(mut self) -> Result<Reply, HarnessError> {
+        let kinesis = self.stream().await?;
+        let mut wire = self.wire(Service::Kinesis);
+        let window = self.timer.open();
+        let mut refused = 0;
+        for at in 0..self.operations {
+            let put = self.request(at);
+            let answer = self.timer.call(wire.json("PutRecords", put)).await?.success()?.json()?;
+            refused += answer["FailedRecordCount"].as_i64().unwrap_or(0);
+        }
+        let figures = self.timer.close(window);
+        let (records, bytes) = read_stream(&kinesis, &self.name).await?;
+        Ok(reply([("refused", refused), ("records", records), ("bytes", bytes)], figures))
+    }
+
+    /// GetRecords of 500 records, each time from the beginning of the stream.
+    pub(super) async fn get_records(mut self) -> Result<Reply, HarnessError> {
+        let kinesis = self.stream().await?;
+        let mut wire = self.wire(Service::Kinesis);
+        wire.json("PutRecords", self.request(0)).await?.success()?;
+        let shards = kinesis.list_shards().stream_name(&self.name).send().await.map_err(HarnessError::stage(READ))?;
+        let missing = |what: &str| HarnessError::Input { message: format!("failed to {READ}: {what}") };
+        let shard = shards.shards().first().ok_or_else(|| missing("it has no shard"))?;
+        let first = kinesis.get_shard_iterator().stream_name(&self.name).shard_id(shard.shard_id());
+        let first = first.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
+        let first = first.map_err(HarnessError::stage(READ))?;
+        let iterator = first.shard_iterator().ok_or_else(|| missing("there is no iterator"))?;
+        let get = Bytes::from(json!({"ShardIterator": iterator, "Limit": REQUEST_RECORDS}).to_string());
+        let window = self.timer.open();
+        let (mut records, mut bytes) = (0, 0);
+        for _ in 0..self.operations {
+            let page = self.timer.call(wire.json("GetRecords", get.clone())).await?.success()?.json()?;
+            for record in page["Records"].as_array().into_iter().flatten() {
+                let data = BASE64.decode(record["Data"].as_str().unwrap_or_default().as_bytes());
+                records += 1;
+                bytes += data.map_err(HarnessError::stage(READ))?.len() as i64;
+            }
+        }
+        let figures = self.timer.close(window);
+        Ok(reply([("records", records), ("bytes", bytes)], figures))
+    }
+
+    fn request(&self, at: u32) -> Bytes {
+        let records = (0..REQUEST_RECORDS).map(|record| {
+            let data = BASE64.encode(&content(at * REQUEST_RECORDS + record, RECORD_BYTES));
+            json!({"PartitionKey": "dm_core.review", "Data": data})
+        });
+        let records: Vec<Value> = records.collect();
+        Bytes::from(json!({"StreamName": self.name, "Records": records}).to_string())
+    }
+}
+
+async fn create_stream(kinesis: &aws_sdk_kinesis::Client, name: &str, clock: &Clock) -> Result<(), HarnessError> {
+    const CREATE: &str = "create a stream";
+    let create = kinesis.create_stream().stream_name(name).shard_count(1).send().await;
+    create.map_err(HarnessError::stage(CREATE))?;
+    for _ in 0..ACTIVE_LOOKS_MAX {
+        let stream = kinesis.describe_stream_summary().stream_name(name).send().await;
+        let stream = stream.map_err(HarnessError::stage(CREATE))?;
+        if stream.stream_description_summary().map(|summary| summary.stream_status()) == Some(&StreamStatus::Active) {
+            return Ok(());
+        }
+        clock.sleep(ACTIVE_LOOK_PAUSE).await;
+    }
+    Err(never_active("the stream"))
+}
+
+/// Records and bytes of all shards, from the beginning.
+async fn read_stream(kinesis: &aws_sdk_kinesis::Client, name: &str) -> Result<(i64, i64), HarnessError> {
+    let shards = kinesis.list_shards().stream_name(name).send().await.map_err(HarnessError::stage(READ))?;
+    let (mut records, mut bytes) = (0, 0);
+    for shard in shards.shards() {
+        let first = kinesis.get_shard_iterator().stream_name(name).shard_id(shard.shard_id());
+        let first = first.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
+        let mut next = first.map_err(HarnessError::stage(READ))?.shard_iterator().map(str::to_owned);
+        let mut empty_reads = 0;
+        while let Some(iterator) = next {
+            let page =
+                kinesis.get_records().shard_iterator(iterator).send().await.map_err(HarnessError::stage(READ))?;
+            records += page.records().len() as i64;
+            bytes += page.records().iter().map(|record| record.data().as_ref().len() as i64).sum::<i64>();
+            empty_reads = if page.records().is_empty() { empty_reads + 1 } else { 0 };
+            let at_end = page.millis_behind_latest() == Some(0) && !page.records().is_empty();
+            next = (empty_reads < EMPTY_READS_MAX && !at_end)
+                .then(|| page.next_shard_iterator().map(str::to_owned))
+                .flatten();
+        }
+    }
+    Ok((records, bytes))
+}

@@ -1,0 +1,134 @@
+//! Calls of one store operation, one after another over one connection, as a client of any emulator.
+//!
+//! Only the calls are timed and only their CPU time is taken; making buckets and tables before, and reading everything back
+//! after, is not; that goes through the AWS SDK. What is read back is the answer: a store that forgets is wrong, however fast.
+
+mod dynamodb;
+mod kinesis;
+mod s3;
+mod timer;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lakebed_contract::{Clock, Endpoints};
+
+use super::definition::{Answers, Operation, Value};
+use super::order::{Reply, StoreOrder};
+use crate::error::HarnessError;
+use timer::Timer;
+use wire::{Service, Wire};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+/// Looks at a stream or table that is not yet active.
+const ACTIVE_LOOKS_MAX: u32 = 200;
+const ACTIVE_LOOK_PAUSE: Duration = Duration::from_millis(50);
+
+/// Runs one round.
+pub(super) async fn run(order: &StoreOrder, clock: &Clock) -> Result<Reply, HarnessError> {
+    let calls = Calls {
+        endpoints: Endpoints::embedded(order.port),
+        name: format!("bench-{}-{}", std::process::id(), order.round),
+        operations: order.operations,
+        timer: Timer::new(clock.clone(), order.server_pid),
+    };
+    match order.operation {
+        Operation::S3Put4k => calls.put_objects(4 * KIB).await,
+        Operation::S3Get4k => calls.get_objects(4 * KIB).await,
+        Operation::S3Put1m => calls.put_objects(MIB).await,
+        Operation::S3Get1m => calls.get_objects(MIB).await,
+        Operation::S3Put64m => calls.put_objects(64 * MIB).await,
+        Operation::S3Get64m => calls.get_objects(64 * MIB).await,
+        Operation::DynamodbPut => calls.put_items().await,
+        Operation::DynamodbConditionalPut => calls.conditional_put().await,
+        Operation::DynamodbConditionalUpdate => calls.conditional_update().await,
+        Operation::DynamodbQuery => calls.query().await,
+        Operation::KinesisPutRecords => calls.put_records().await,
+        Operation::KinesisGetRecords => calls.get_records().await,
+    }
+}
+
+struct Calls {
+    endpoints: Endpoints,
+    name: String,
+    operations: u32,
+    timer: Timer,
+}
+
+impl Calls {
+    /// A connection for what is timed.
+    fn wire(&self, service: Service) -> Wire {
+        Wire::new(service, &self.endpoints, &self.timer.clock)
+    }
+}
+
+fn never_active(what: &'static str) -> HarnessError {
+    let waited_s = u64::from(ACTIVE_LOOKS_MAX) * u64::try_from(ACTIVE_LOOK_PAUSE.as_millis()).unwrap_or(0) / 1000;
+    HarnessError::Stuck { what, state: "not active".to_owned(), waited_s }
+}
+
+fn reply<const N: usize>(answers: [(&str, i64); N], figures: BTreeMap<String, f64>) -> Reply {
+    let answers: Answers = answers.map(|(name, number)| (name.to_owned(), Value::Number(number))).into();
+    Reply { answers, figures }
+}
+
+fn key(at: u32) -> String {
+    format!("raw/review/{at:08}")
+}
+
+/// Bytes that follow from their number, so that what comes back can be compared without keeping it.
+fn content(at: u32, length: usize) -> Vec<u8> {
+    let mut state = u64::from(at).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{StoreOptions, Stores};
+    use lakebed_contract::{EventSink, Seed};
+
+    #[tokio::test]
+    async fn our_stores_answer_every_operation_rightly() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let clock = Clock::wall();
+        let stores =
+            Stores::start_alone(folder.path(), 0, &StoreOptions::default(), &clock, Seed(7), &EventSink::default())
+                .await
+                .expect("started");
+        let cases = [
+            (Operation::S3Put4k, vec![("objects", 3), ("bytes", 3 * 4096)]),
+            (Operation::S3Get4k, vec![("bytes", 3 * 4096), ("equal", 3)]),
+            (Operation::S3Put1m, vec![("objects", 3), ("bytes", 3 << 20)]),
+            (Operation::S3Get1m, vec![("bytes", 3 << 20), ("equal", 3)]),
+            (Operation::S3Put64m, vec![("objects", 3), ("bytes", 192 << 20)]),
+            (Operation::S3Get64m, vec![("bytes", 192 << 20), ("equal", 3)]),
+            (Operation::DynamodbPut, vec![("items", 3)]),
+            (Operation::DynamodbConditionalPut, vec![("accepted", 3), ("refused", 3), ("items", 3)]),
+            (Operation::DynamodbConditionalUpdate, vec![("version", 3)]),
+            (Operation::DynamodbQuery, vec![("items", 300)]),
+            (Operation::KinesisPutRecords, vec![("refused", 0), ("records", 1_500), ("bytes", 900_000)]),
+            (Operation::KinesisGetRecords, vec![("records", 1_500), ("bytes", 900_000)]),
+        ];
+        for (round, (operation, expect)) in (0..).zip(cases) {
+            let server_pid = std::process::id();
+            let order = StoreOrder { operation, operations: 3, port: stores.port(), server_pid, round };
+            let reply = run(&order, &clock).await.expect("every call is answered");
+            let expect: Answers =
+                expect.into_iter().map(|(name, number)| (name.to_owned(), Value::Number(number))).collect();
+            assert_eq!(reply.answers, expect, "{operation:?}");
+            assert!(reply.figures["p50_us"] <= reply.figures["p99_us"], "{:?}", reply.figures);
+        }
+        stores.shutdown().await.expect("stopped");
+    }
+}

@@ -1,0 +1,78 @@
+//! Calls of S3. What is timed goes over the bare wire; everything around it through the SDK.
+
+use aws_sdk_s3::config::retry::RetryConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use http::Method;
+
+use super::wire::Service;
+use super::{Calls, content, key, reply};
+use crate::bench::order::Reply;
+use crate::error::HarnessError;
+
+/// Objects that a reading benchmark reads in turn: no more than 16 MiB of them, and at least one.
+fn objects_read(bytes: usize) -> u32 {
+    u32::try_from((16 * 1024 * 1024 / bytes).clamp(1, 64)).unwrap_or(1)
+}
+
+impl Calls {
+    fn path(&self, at: u32) -> String {
+        format!("/{}/{}", self.name, key(at))
+    }
+
+    async fn bucket(&self) -> Result<aws_sdk_s3::Client, HarnessError> {
+        let config = aws_sdk_s3::config::Builder::from(&self.endpoints.sdk_config(&self.endpoints.s3_url))
+            .force_path_style(true)
+            .retry_config(RetryConfig::disabled());
+        let s3 = aws_sdk_s3::Client::from_conf(config.build());
+        s3.create_bucket().bucket(&self.name).send().await.map_err(HarnessError::stage("create a bucket"))?;
+        Ok(s3)
+    }
+
+    /// PutObject, each of a new key.
+    pub(super) async fn put_objects(mut self, size: usize) -> Result<Reply, HarnessError> {
+        let s3 = self.bucket().await?;
+        let mut wire = self.wire(Service::S3);
+        let window = self.timer.open();
+        for at in 0..self.operations {
+            let (path, body) = (self.path(at), Bytes::from(content(at, size)));
+            self.timer.call(wire.object(Method::PUT, &path, body)).await?.success()?;
+        }
+        let figures = self.timer.close(window);
+        let (mut objects, mut bytes) = (0, 0);
+        let mut pages = s3.list_objects_v2().bucket(&self.name).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(HarnessError::stage("list the objects"))?;
+            objects += page.contents().len();
+            bytes += page.contents().iter().filter_map(aws_sdk_s3::types::Object::size).sum::<i64>();
+        }
+        // What was put is not left to the benchmarks behind it.
+        for at in 0..self.operations {
+            let delete = s3.delete_object().bucket(&self.name).key(key(at)).send().await;
+            delete.map_err(HarnessError::stage("delete an object"))?;
+        }
+        Ok(reply([("objects", objects as i64), ("bytes", bytes)], figures))
+    }
+
+    /// GetObject, of a few objects in turn; each answer is compared byte for byte.
+    pub(super) async fn get_objects(mut self, size: usize) -> Result<Reply, HarnessError> {
+        let s3 = self.bucket().await?;
+        let objects: Vec<Vec<u8>> = (0..objects_read(size)).map(|at| content(at, size)).collect();
+        for (at, object) in (0..).zip(&objects) {
+            let body = ByteStream::from(object.clone());
+            let put = s3.put_object().bucket(&self.name).key(key(at)).body(body).send().await;
+            put.map_err(HarnessError::stage("put an object"))?;
+        }
+        let mut wire = self.wire(Service::S3);
+        let window = self.timer.open();
+        let (mut bytes, mut equal) = (0, 0);
+        for (at, wanted) in (0..objects_read(size)).zip(&objects).cycle().take(self.operations as usize) {
+            let path = self.path(at);
+            let got = self.timer.call(wire.object(Method::GET, &path, Bytes::new())).await?.success()?;
+            bytes += got.body.len() as i64;
+            equal += i64::from(got.body == *wanted);
+        }
+        let figures = self.timer.close(window);
+        Ok(reply([("bytes", bytes), ("equal", equal)], figures))
+    }
+}
