@@ -1,5 +1,6 @@
 //! The command line. Names are fixed by the design; help texts are what a user reads first.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -160,9 +161,61 @@ pub(crate) struct UpArguments {
     /// Only the stores: no Postgres, no flow
     #[arg(long)]
     pub(crate) stores_only: bool,
+    #[command(flatten)]
+    pub(crate) stores: StoreArguments,
     /// Show the flow on a screen; q closes it and leaves everything up
     #[arg(long, conflicts_with = "stores_only")]
     pub(crate) tui: bool,
+}
+
+/// How the embedded stores are run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Stores")]
+pub(crate) struct StoreArguments {
+    /// Address to listen on; beyond loopback only with --auth enforce
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) bind: IpAddr,
+    /// Whose requests are answered
+    #[arg(long, value_enum, default_value_t = AuthMode::Accept)]
+    pub(crate) auth: AuthMode,
+    /// What a power cut may cost; `kill -9` costs nothing in any case
+    #[arg(long, value_enum, default_value_t = FsyncPolicy::Never)]
+    pub(crate) fsync: FsyncPolicy,
+    /// Throughput limits
+    #[arg(long, value_enum, default_value_t = LimitSet::None)]
+    pub(crate) limits: LimitSet,
+    /// Keep the state in memory and forget it at the end
+    #[arg(long, conflicts_with_all = ["state_dir", "fsync"])]
+    pub(crate) in_memory: bool,
+    /// POST S3 event documents to this http:// address too
+    #[arg(long, value_name = "URL")]
+    pub(crate) notify_url: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuthMode {
+    /// Everybody's; signatures are not looked at
+    Accept,
+    /// Those signed with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY as this process finds them
+    Enforce,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FsyncPolicy {
+    /// Nothing that was answered
+    Always,
+    /// At most the last second
+    Interval,
+    /// What the operating system had not written yet
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LimitSet {
+    /// As fast as the machine is
+    None,
+    /// AWS's own, with its throttling errors
+    Aws,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lakebed_contract::Secret;
+use lakebed_harness::backend::AccessKey;
 
 /// What the environment says.
 #[derive(Clone, Debug)]
@@ -17,6 +18,9 @@ pub(crate) struct Environment {
     /// `DATABASE_URL`: the source database of `--backend external`. (The `AWS_*` variables are read by the AWS SDK's own
     /// rules; see `external`.)
     pub(crate) database_url: Option<Secret<String>>,
+    /// `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, for `lakebed up --auth enforce`: whose requests are answered; and for
+    /// stores that run already (`--endpoint`, the screen): with which key to ask.
+    pub(crate) access_key: Option<AccessKey>,
     /// `LAKEBED_POSTGRES_IMAGE`: image of the Docker backend's Postgres.
     pub(crate) postgres_image: Option<String>,
     /// `LAKEBED_LOCALSTACK_IMAGE`: image of its DynamoDB and Kinesis.
@@ -54,6 +58,9 @@ impl Environment {
             search_path: path("PATH"),
             mask_key_hex: text("LAKEBED_MASK_KEY").map(MaskKeyText),
             database_url: text("DATABASE_URL").map(Secret::new),
+            access_key: text("AWS_ACCESS_KEY_ID")
+                .zip(text("AWS_SECRET_ACCESS_KEY"))
+                .map(|(id, secret)| AccessKey { id, secret: Secret::new(secret) }),
             postgres_image: text("LAKEBED_POSTGRES_IMAGE"),
             localstack_image: text("LAKEBED_LOCALSTACK_IMAGE"),
             minio_image: text("LAKEBED_MINIO_IMAGE"),

@@ -59,6 +59,7 @@ pub(super) fn options(source: &SourceArguments, environment: &Environment, kept:
         kept,
         workload: Default::default(),
         faults: Default::default(),
+        stores: Default::default(),
     })
 }
 

@@ -11,6 +11,7 @@ mod query;
 mod report;
 mod run;
 mod state;
+mod stores;
 mod up;
 mod watch;
 mod worker;

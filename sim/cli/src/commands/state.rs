@@ -41,7 +41,9 @@ pub(super) fn with_lake<T>(
     };
     let raced = race(async {
         let lake = match (&state.endpoint, &stores) {
-            (Some(url), _) => OpenLake::running(url, &lake_files, &run_dir, Clock::wall())?,
+            (Some(url), _) => {
+                OpenLake::running(url, environment.access_key.as_ref(), &lake_files, &run_dir, Clock::wall())?
+            }
             (None, Some(stores)) => OpenLake::external(stores, &lake_files, &run_dir, Clock::wall(), Seed(0)).await?,
             (None, None) => {
                 OpenLake::stored(&lake_files, &run_dir, Clock::wall(), Seed(0), &EventSink::default()).await?

@@ -13,12 +13,20 @@ use crate::mask_key;
 use crate::printer;
 
 pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow::Result<End> {
+    if arguments.stores_only && arguments.source.backend != Backend::Embedded {
+        return Err(InputError::because(
+            "failed to start the stores alone: those of another backend are not ours to start",
+            "leave --stores-only out, or use --backend embedded",
+        ));
+    }
     let mut demo = super::demo::options(&arguments.source, environment, true)?;
+    demo.stores = super::stores::options(&arguments.stores, arguments.source.backend, environment)?;
     if !arguments.stores_only {
         // Users write rows of their own into what is up: no key that follows from a seed.
         demo.mask = Some(mask_key::for_real_data(environment)?);
     }
     let run_dir = match (arguments.source.backend, &arguments.state_dir) {
+        (_, None) if arguments.stores.in_memory => in_memory()?,
         (Backend::Docker, Some(_)) => {
             return Err(InputError::because(
                 "failed to keep the state of backend `docker`: its containers are removed at the end",
@@ -55,4 +63,16 @@ pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow:
     // Whatever ended it, there is nothing left to look at.
     progress.abandon();
     end
+}
+
+/// A folder in memory; where there is none, one that is forgotten all the same.
+fn in_memory() -> anyhow::Result<RunDir> {
+    let run_dir = RunDir::in_memory()?;
+    if !run_dir.is_in_memory() {
+        let folder = run_dir.path().display();
+        printer::line(&format!(
+            "note: no memory to write files to at /dev/shm; the state is on disk in {folder} until the end"
+        ));
+    }
+    Ok(run_dir)
 }

@@ -61,7 +61,7 @@ impl Screen {
         let (sender, mut feed) = feed::live(&Clock::wall());
         let leave = Arc::new(AtomicBool::new(false));
         let (told, opened) = sync_channel(1);
-        let theme = theme(environment);
+        let (theme, key) = (theme(environment), environment.access_key.clone());
         let body = {
             let leave = Arc::clone(&leave);
             move || {
@@ -74,7 +74,7 @@ impl Screen {
                 };
                 let _unheard = told.send(Ok(()));
                 let mut state = State::new(Subject::OwnRun, record);
-                let mut retries = Retries::new(None, Some(state_dir));
+                let mut retries = Retries::new(None, Some(state_dir), key);
                 let leave = || leave.load(Ordering::Relaxed);
                 let report = looping::run(terminal.screen(), &mut state, &theme, &mut feed, &mut retries, leave);
                 // In this order: the run's events find the screen closed, then what waits can be printed.
@@ -157,7 +157,7 @@ pub(crate) fn watch(watched: Watched, environment: &Environment, leave: &AtomicB
         None => Box::new(Following::new(files, clock)),
     };
     let mut state = State::new(Subject::EventLog, record);
-    let mut retries = Retries::new(watched.endpoint, watched.state_dir);
+    let mut retries = Retries::new(watched.endpoint, watched.state_dir, environment.access_key.clone());
     let mut terminal = Borrowed::take()?;
     let theme = theme(environment);
     let is_over = || leave.load(Ordering::Relaxed);

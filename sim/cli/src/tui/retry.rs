@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use lakebed_contract::control::ControlRecord;
 use lakebed_contract::{Clock, EventSink, RecordedEvent, RunEvent, Seed};
 use lakebed_harness::HarnessError;
+use lakebed_harness::backend::AccessKey;
 use lakebed_harness::open::OpenLake;
 use lakebed_harness::run_dir::RunDir;
 
@@ -22,15 +23,17 @@ pub(crate) struct Retries {
     endpoint: Option<String>,
     /// State directory of the run.
     state_dir: Option<PathBuf>,
+    /// What running stores are asked with.
+    key: Option<AccessKey>,
     is_busy: bool,
     sender: SyncSender<Answer>,
     answers: Receiver<Answer>,
 }
 
 impl Retries {
-    pub(crate) fn new(endpoint: Option<String>, state_dir: Option<PathBuf>) -> Self {
+    pub(crate) fn new(endpoint: Option<String>, state_dir: Option<PathBuf>, key: Option<AccessKey>) -> Self {
         let (sender, answers) = sync_channel(1);
-        Self { endpoint, state_dir, is_busy: false, sender, answers }
+        Self { endpoint, state_dir, key, is_busy: false, sender, answers }
     }
 
     /// Begins to retry a record; says so, or why not.
@@ -47,7 +50,7 @@ impl Retries {
         let running = state.is_running() && !state.silent;
         let told = state.head.endpoint.clone().filter(|_| running);
         let stores = match (self.endpoint.clone().or(told), self.state_dir.clone()) {
-            (Some(url), _) => Place::Running(url),
+            (Some(url), _) => Place::Running(url, self.key.clone()),
             (None, Some(folder)) => Place::Stored(folder),
             (None, None) => {
                 state.notice = Some("nothing to retry on: name the lake with --state-dir or --endpoint".to_owned());
@@ -86,7 +89,7 @@ impl Retries {
 }
 
 enum Place {
-    Running(String),
+    Running(String, Option<AccessKey>),
     Stored(PathBuf),
 }
 
@@ -109,9 +112,9 @@ async fn retry_in(place: &Place, pk: &str) -> Result<Box<ControlRecord>, Harness
     let clock = Clock::wall();
     let (run_dir, lake);
     match place {
-        Place::Running(url) => {
+        Place::Running(url, key) => {
             run_dir = RunDir::throw_away()?;
-            lake = OpenLake::running(url, &files, &run_dir, clock)?;
+            lake = OpenLake::running(url, key.as_ref(), &files, &run_dir, clock)?;
         }
         Place::Stored(folder) => {
             run_dir = RunDir::existing(folder)?;

@@ -77,6 +77,11 @@ fn mistakes_in_arguments_exit_with_1_and_a_hint() {
     check(&["query", "SELECT 1"], 1, &["state directory", "hint: "]);
     check(&["control", "list", "--status", "LOST", "--state-dir", "."], 1, &["`LOST`", "RECEIVED"]);
     check(&["demo", "--lake", "no-such-lake"], 1, &["no-such-lake"]);
+    check(&["up", "--stores-only", "--backend", "docker"], 1, &["--stores-only", "hint: "]);
+    check(&["up", "--backend", "docker", "--bind", "127.0.0.2"], 1, &["--bind", "hint: "]);
+    check(&["up", "--backend", "docker", "--in-memory"], 1, &["--in-memory", "hint: "]);
+    check(&["up", "--stores-only", "--bind", "0.0.0.0"], 1, &["0.0.0.0", "--auth enforce"]);
+    check(&["up", "--stores-only", "--auth", "enforce"], 1, &["AWS_ACCESS_KEY_ID"]);
     check(&["bench", "dmeo"], 1, &["`dmeo`", "csv-to-parquet, demo"]);
     check(&["bench", "demo", "--label", "../up"], 1, &["`../up`"]);
     check(&["report", "no-such-folder"], 1, &["no-such-folder"]);

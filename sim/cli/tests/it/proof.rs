@@ -28,6 +28,7 @@ pub(crate) fn options() -> DemoOptions {
         kept: false,
         workload: Default::default(),
         faults: Default::default(),
+        stores: Default::default(),
     }
 }
 
