@@ -139,13 +139,13 @@ fn make_passable(path: &Path) -> Result<(), HarnessError> {
 
 /// Whether `root` is a file system in memory, by what the kernel says is mounted: `device folder kind options ..` a line.
 fn is_memory(root: &Path, mounts: &str) -> bool {
-    let kinds = mounts.lines().filter_map(|line| {
+    let mut kinds = mounts.lines().filter_map(|line| {
         let mut words = line.split(' ').skip(1);
         let (folder, kind) = (words.next()?, words.next()?);
         (Path::new(folder) == root).then_some(kind)
     });
     // The last one mounted there is the one that is seen.
-    matches!(kinds.last(), Some("tmpfs" | "ramfs"))
+    matches!(kinds.next_back(), Some("tmpfs" | "ramfs"))
 }
 
 /// Removes the folders in `root` that were to be forgotten and whose process is gone. One that cannot be removed costs room only.

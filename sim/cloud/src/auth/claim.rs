@@ -73,7 +73,7 @@ pub(super) fn scoped_service(parts: &Parts) -> Option<String> {
     let in_query =
         || parameters(parts.uri.query()).find(|(name, _)| name == "X-Amz-Credential").map(|(_, value)| value);
     let credential = in_header().or_else(in_query)?;
-    credential.trim().rsplitn(5, '/').nth(1).map(str::to_owned)
+    credential.trim().rsplit('/').nth(1).map(str::to_owned)
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

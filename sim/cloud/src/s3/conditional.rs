@@ -72,7 +72,10 @@ pub(super) fn precondition_failed() -> S3Error {
 
 /// The conditional writes that are under way, by bucket and key.
 #[derive(Default)]
-pub(super) struct Watches(Mutex<BTreeMap<(String, String), Vec<Weak<AtomicBool>>>>);
+pub(super) struct Watches(Mutex<BTreeMap<(String, String), Watching>>);
+
+/// Those who wait to hear whether a key was deleted.
+type Watching = Vec<Weak<AtomicBool>>;
 
 impl Watches {
     /// `condition`, which from now on notices when the object is removed.

@@ -248,6 +248,6 @@ async fn a_plan_that_cannot_be_carried_out_is_refused_at_the_start() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut config = config(dir.path(), 0, Clock::wall(), None);
     config.faults = FaultPlan::new(Seed(7), vec![fault("s3", "PutObject", FaultKind::Duplicate, first())]);
-    let refused = Cloud::start(config).await.err().expect("refused");
+    let refused = Cloud::start(config).await.expect_err("refused");
     assert!(matches!(refused, CloudError::Fault { .. }), "{refused:?}");
 }

@@ -129,7 +129,7 @@ async fn errors_are_told_in_cbor_and_garbage_is_a_serialization_exception() {
     ciborium::into_writer(&map([("StreamName", text("nobody"))]), &mut nobody).expect("memory");
     assert_eq!(refused(&running, "DescribeStreamSummary", &nobody).await, "ResourceNotFoundException");
     assert_eq!(refused(&running, "CreateChannel", b"\xbf\xff").await, "UnknownOperationException");
-    let deep = [vec![0xa1, 0x61, b'x'].repeat(50_000), vec![0xf6]].concat();
+    let deep = [[0xa1, 0x61, b'x'].repeat(50_000), vec![0xf6]].concat();
     let many = [vec![0x9f], vec![0; 1_000_000], vec![0xff]].concat();
     let endless = b"\x5b\x7f\xff\xff\xff\xff\xff\xff\xff";
     let bodies: [&[u8]; 7] = [b"", b"{}", b"\xff", b"\xa1\x61", endless, &deep, &many];

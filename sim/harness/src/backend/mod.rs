@@ -82,7 +82,7 @@ pub struct Backend {
 
 /// What must be stopped at the end. Fields are in the order in which they must be dropped.
 enum Parts {
-    Embedded { postgres: PostgresServer, stores: Stores },
+    Embedded { postgres: PostgresServer, stores: Box<Stores> },
     External(External),
     Docker { external: External, containers: Box<Containers> },
 }
@@ -103,7 +103,7 @@ impl Backend {
                     endpoints: stores.endpoints.clone(),
                     postgres: postgres.endpoint(),
                     s3_events: stores.take_s3_events(),
-                    parts: Parts::Embedded { postgres, stores },
+                    parts: Parts::Embedded { postgres, stores: Box::new(stores) },
                 })
             }
             BackendChoice::External(config) => {

@@ -10,6 +10,9 @@ use super::{Calls, content, key, reply};
 use crate::bench::order::Reply;
 use crate::error::HarnessError;
 
+/// Objects that are at least so large are deleted after a round.
+const DELETED_BYTES_MIN: usize = 1024 * 1024;
+
 /// Objects that a reading benchmark reads in turn: no more than 16 MiB of them, and at least one.
 fn objects_read(bytes: usize) -> u32 {
     u32::try_from((16 * 1024 * 1024 / bytes).clamp(1, 64)).unwrap_or(1)
@@ -46,8 +49,10 @@ impl Calls {
             objects += page.contents().len();
             bytes += page.contents().iter().filter_map(aws_sdk_s3::types::Object::size).sum::<i64>();
         }
-        // What was put is not left to the benchmarks behind it.
-        for at in 0..self.operations {
+        // Large objects are not left to fill the disk. Small ones stay: a file system takes its time to give out again what
+        // was just deleted, and the next round would pay for it.
+        let deleted = if size < DELETED_BYTES_MIN { 0 } else { self.operations };
+        for at in 0..deleted {
             let delete = s3.delete_object().bucket(&self.name).key(key(at)).send().await;
             delete.map_err(HarnessError::stage("delete an object"))?;
         }
