@@ -167,6 +167,7 @@ fn containers() -> Vec<String> {
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
+/// Ignored by a plain `cargo test` and run by `make test-docker`; the head of this file says why.
 #[test]
 #[ignore = "needs a Docker engine and three images: make test-docker"]
 fn the_main_job_runs_in_containers_and_leaves_none() {
@@ -180,6 +181,7 @@ fn the_main_job_runs_in_containers_and_leaves_none() {
     assert_eq!(containers(), Vec::<String>::new());
 }
 
+/// Ignored by a plain `cargo test` and run by `make test-docker`; the head of this file says why.
 #[test]
 #[ignore = "needs a Docker engine and three images: make test-docker"]
 fn ctrl_c_removes_the_containers_which_listened_on_loopback_only() {
@@ -204,6 +206,7 @@ fn ctrl_c_removes_the_containers_which_listened_on_loopback_only() {
     assert_eq!(containers(), Vec::<String>::new());
 }
 
+/// Ignored by a plain `cargo test` and run by `make test-docker`; the head of this file says why.
 #[test]
 #[ignore = "needs a Docker engine and three images: make test-docker"]
 fn a_scenario_with_faults_runs_in_containers() {
