@@ -108,11 +108,25 @@ impl Clock {
     pub async fn sleep(&self, duration: Duration) {
         match &self.0 {
             Inner::Wall => wall_sleep(duration).await,
+            Inner::Virtual(_) => self.sleep_until(self.now().plus(duration)).await,
+        }
+    }
+
+    /// Waits until this clock shows `moment` or later, however it gets there: a virtual clock that is moved just before the
+    /// wait begins counts too.
+    pub async fn sleep_until(&self, moment: Timestamp) {
+        match &self.0 {
+            Inner::Wall => loop {
+                let left = moment.since(wall_now());
+                if left.is_zero() {
+                    return;
+                }
+                wall_sleep(left).await;
+            },
             Inner::Virtual(clock) => {
                 let mut now = clock.now.subscribe();
-                let deadline = now.borrow().plus(duration);
                 // The sender lives in `clock`, which we hold, so the channel cannot close under us.
-                let _open = now.wait_for(|at| *at >= deadline).await;
+                let _open = now.wait_for(|at| *at >= moment).await;
             }
         }
     }
@@ -168,6 +182,26 @@ mod tests {
         assert!(!sleeper.is_finished());
         clock.advance(Duration::from_secs(1));
         assert_eq!(sleeper.await.expect("sleeper ends"), Timestamp::from_seconds(160));
+    }
+
+    #[tokio::test]
+    async fn a_moment_is_reached_however_the_clock_gets_there() {
+        let (clock, moment) = (Clock::virtual_at(Timestamp::from_seconds(100)), Timestamp::from_seconds(160));
+        let pause = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.sleep_until(moment).await }
+        });
+        // The pause has not been polled yet.
+        clock.advance(Duration::from_secs(59));
+        tokio::task::yield_now().await;
+        assert!(!pause.is_finished(), "a second too early");
+        clock.advance(Duration::from_secs(1));
+        pause.await.expect("the pause ends");
+        clock.sleep_until(moment).await;
+        let wall = Clock::wall();
+        let soon = wall.now().plus(Duration::from_millis(2));
+        wall.sleep_until(soon).await;
+        assert!(wall.now() >= soon);
     }
 
     #[test]

@@ -86,11 +86,10 @@ impl SchedulerHandle {
 async fn run(config: SchedulerConfig, counters: Arc<Counters>, cancel: CancellationToken) {
     let mut due = config.clock.now().plus(config.every);
     loop {
-        let wait = due.since(config.clock.now());
         tokio::select! {
             biased;
             () = cancel.cancelled() => return,
-            () = config.clock.sleep(wait) => (),
+            () = config.clock.sleep_until(due) => (),
         }
         due = last_tick(due, config.every, config.clock.now());
         let name = format!("{}-{}", config.name, due.millis());

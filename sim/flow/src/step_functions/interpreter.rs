@@ -267,8 +267,7 @@ impl Execution<'_> {
                 .and_then(|value| DateTime::parse_from_rfc3339(value.as_str()?).ok())
                 .ok_or_else(|| Fault::runtime(format!("no RFC 3339 timestamp is at `{}`", path.text())))?,
         };
-        let now = self.services.clock.now();
-        self.services.clock.sleep(Timestamp(until.timestamp_micros()).since(now)).await;
+        self.services.clock.sleep_until(Timestamp(until.timestamp_micros())).await;
         Ok(())
     }
 

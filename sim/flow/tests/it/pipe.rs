@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lakebed_contract::layout;
+use lakebed_contract::{RunEvent, layout};
 use lakebed_flow::{
     Pipe, PipeConfig, PipeHandle, RawPollConfig, Scheduler, SchedulerConfig, StepFunctions, SweepConfig,
     start_raw_polling, sweep_raw,
@@ -112,6 +112,29 @@ async fn a_shard_that_is_gone_does_not_hold_its_child_up() {
     stores.put_image("shard-1", image("raw/beer/1", "RECEIVED", 0));
     let counts = drive(&world.clock, pipe.idle()).await.expect("idle");
     assert_eq!((counts.read, counts.started), (2, 2));
+}
+
+#[tokio::test]
+async fn what_was_trimmed_unread_is_passed_over_and_said() {
+    let stores = Stores::start().await;
+    let (world, _seen, machines) = world();
+    stores.put_image("shard-0", image("raw/beer/0", "RECEIVED", 0));
+    let pipe = start(&world, &stores, &machines);
+    drive(&world.clock, pipe.idle()).await.expect("idle");
+    for n in 1..4 {
+        stores.put_image("shard-0", image(&format!("raw/beer/{n}"), "RECEIVED", 0));
+    }
+    {
+        let mut contents = stores.contents();
+        contents.shards.get_mut("shard-0").expect("made").trimmed = 2;
+        // The iterator has expired meanwhile.
+        contents.failing_reads = 1;
+    }
+    let counts = drive(&world.clock, pipe.idle()).await.expect("idle");
+    assert_eq!((counts.read, counts.started), (3, 3), "the first, and the two that are left");
+    let told = "records were trimmed before they were read";
+    let is_told = |event: &&RunEvent| matches!(event, RunEvent::Log { message } if message.contains(told));
+    assert_eq!(world.events.lock().expect("not poisoned").iter().filter(is_told).count(), 1);
 }
 
 #[tokio::test]

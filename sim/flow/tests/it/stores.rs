@@ -39,6 +39,8 @@ pub(crate) struct Shard {
     pub(crate) parent: Option<String>,
     pub(crate) records: Vec<Value>,
     pub(crate) is_closed: bool,
+    /// How many of its records, the oldest, cannot be read any more.
+    pub(crate) trimmed: usize,
 }
 
 /// A running server.
@@ -122,8 +124,14 @@ fn json_answer(contents: &mut Contents, operation: &str, input: &Value) -> Respo
             }
             // Kinesis and DynamoDB Streams name the sequence number differently.
             let after = input["StartingSequenceNumber"].as_str().or(input["SequenceNumber"].as_str());
-            let at = after
-                .map_or(0, |after| after.rsplit('-').next().map_or(0, |n| n.parse::<usize>().expect("a number") + 1));
+            let trimmed = contents.shards[&shard].trimmed;
+            let at = after.map_or(trimmed, |after| {
+                after.rsplit('-').next().map_or(0, |n| n.parse::<usize>().expect("a number") + 1)
+            });
+            if at < trimmed {
+                let error = json!({"__type": "TrimmedDataAccessException", "message": "on purpose"});
+                return (StatusCode::BAD_REQUEST, error.to_string()).into_response();
+            }
             json!({"ShardIterator": format!("{shard}@{at}")})
         }
         "GetRecords" if contents.failing_reads > 0 => {
