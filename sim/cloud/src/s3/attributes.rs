@@ -162,16 +162,10 @@ fn listed_parts(record: &ObjectRecord, marker: i32, limit: usize) -> Option<GetO
 }
 
 fn listed_part(part: &JoinedPart) -> ObjectPart {
-    let checksums = checksum::to_dto(&part.checksums);
-    ObjectPart {
-        part_number: Some(part.number),
-        size: i64::try_from(part.size).ok(),
-        checksum_crc32: checksums.checksum_crc32,
-        checksum_crc32c: checksums.checksum_crc32c,
-        checksum_crc64nvme: checksums.checksum_crc64nvme,
-        checksum_sha1: checksums.checksum_sha1,
-        checksum_sha256: checksums.checksum_sha256,
-    }
+    let (part_number, size) = (Some(part.number), i64::try_from(part.size).ok());
+    let mut listed = ObjectPart { part_number, size, ..ObjectPart::default() };
+    checksum::say!(&part.checksums, in listed);
+    listed
 }
 
 #[cfg(test)]

@@ -139,6 +139,20 @@ pub(super) fn to_dto(checksums: &Checksums) -> Checksum {
     }
 }
 
+/// Says checksums in an answer, or a part of one: `s3s` has many with these members, and no type for them all.
+macro_rules! say {
+    ($checksums:expr, in $output:expr) => {{
+        let said = $crate::s3::checksum::to_dto($checksums);
+        $output.checksum_crc32 = said.checksum_crc32;
+        $output.checksum_crc32c = said.checksum_crc32c;
+        $output.checksum_crc64nvme = said.checksum_crc64nvme;
+        $output.checksum_sha1 = said.checksum_sha1;
+        $output.checksum_sha256 = said.checksum_sha256;
+    }};
+}
+
+pub(super) use say;
+
 #[cfg(test)]
 mod tests {
     use super::*;

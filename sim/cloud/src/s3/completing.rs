@@ -59,31 +59,40 @@ pub(super) async fn complete(
         verify_bytes(&file, &checksum.check_whole(announced, &checksums)?)?;
         let (etag, created) = (joined_etag(&parts), Created::CompleteMultipartUpload);
         let parts = attributes::joined_parts(&listed, &parts, checksum);
-        let write =
-            Write { bucket: &bucket, key: &key, file, size, etag, checksums, headers, parts, created, condition };
-        let record = store.commit_upload(&upload_id, write)?;
+        let record = store.commit_upload(
+            &upload_id,
+            Write {
+                bucket: &bucket,
+                key: &key,
+                file,
+                size,
+                etag,
+                checksums,
+                headers,
+                encryption: None,
+                parts,
+                created,
+                condition,
+            },
+        )?;
         let expiration = lifecycle::expiration_header(&store, &bucket, &key, &record);
         let shown = encryption::shown(&record.headers);
         let checksum_type = checksum::type_of(&record.checksums);
-        let checksums = checksum::to_dto(&record.checksums);
-        Ok(CompleteMultipartUploadOutput {
+        let mut output = CompleteMultipartUploadOutput {
             location: Some(format!("/{bucket}/{key}")),
             bucket: Some(bucket),
             key: Some(key),
             version_id: record.shown_version(),
             e_tag: Some(ETag::Strong(record.etag)),
-            checksum_crc32: checksums.checksum_crc32,
-            checksum_crc32c: checksums.checksum_crc32c,
-            checksum_crc64nvme: checksums.checksum_crc64nvme,
-            checksum_sha1: checksums.checksum_sha1,
-            checksum_sha256: checksums.checksum_sha256,
             checksum_type,
             expiration,
             server_side_encryption: shown.algorithm,
             ssekms_key_id: shown.key,
             bucket_key_enabled: shown.bucket_key,
             ..CompleteMultipartUploadOutput::default()
-        })
+        };
+        checksum::say!(&record.checksums, in output);
+        Ok(output)
     })
     .await
 }

@@ -17,9 +17,8 @@ use super::notification::Created;
 use super::part_copy::copy_bytes;
 use super::reading::ReadCondition;
 use super::store::{S3Store, Write, dto_timestamp};
-use super::tagging::{self, Tags};
-use super::writing::check_metadata;
-use super::{blocking, encryption, internal, lifecycle};
+use super::writing::{check_metadata, stored_headers};
+use super::{blocking, encryption, internal, lifecycle, tagging};
 
 /// Most bytes one call may copy.
 pub(super) const COPY_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
@@ -73,7 +72,7 @@ pub(super) async fn copy(store: &Arc<S3Store>, request: S3Request<CopyObjectInpu
     store.outbox().admit()?;
     // `s3s` hands the conditions on the target on in the headers only.
     let target_condition = WriteCondition::of_headers(&request.headers)?;
-    let asked = encryption::asked(&request.headers)?;
+    let asked = encryption::asked(&request.headers, store.seed)?;
     let changes_encryption = request.headers.contains_key("x-amz-server-side-encryption");
     let mut input = request.input;
     let replaced = replaced_headers(&mut input);
@@ -105,7 +104,8 @@ pub(super) async fn copy(store: &Arc<S3Store>, request: S3Request<CopyObjectInpu
         condition.check_source(&original)?;
         check_size(original.size)?;
         let target_condition = store.watches.watch(&bucket, &key, target_condition);
-        let encryption = encryption::resolved(&store, &bucket, asked)?;
+        // Before the bytes are copied; the commit looks again.
+        store.bucket(&bucket)?;
         let source_version = original.shown_version();
         let algorithms = algorithms_of(algorithm, &original);
         let file = store.staging_file();
@@ -114,16 +114,16 @@ pub(super) async fn copy(store: &Arc<S3Store>, request: S3Request<CopyObjectInpu
         let (md5, checksums) = copied.map_err(internal("copy an object"))?;
         drop(out);
         let tags = replaced_tags.unwrap_or_else(|| original.headers.tags.clone());
-        let headers = StoredHeaders { tags, encryption, ..replaced.unwrap_or(original.headers) };
-        let etag = encryption::etag(&store, &headers, md5)?;
+        let headers = StoredHeaders { tags, ..replaced.unwrap_or(original.headers) };
         let record = store.commit(Write {
             bucket: &bucket,
             key: &key,
             file,
             size: original.size,
-            etag,
+            etag: md5,
             checksums,
             headers,
+            encryption: Some(asked),
             parts: Vec::new(),
             created: Created::Copy,
             condition: target_condition,
@@ -138,17 +138,7 @@ pub(super) async fn copy(store: &Arc<S3Store>, request: S3Request<CopyObjectInpu
 /// The headers of a copy that does not keep those of its source.
 fn replaced_headers(input: &mut CopyObjectInput) -> Option<StoredHeaders> {
     let directive = input.metadata_directive.as_ref().map(MetadataDirective::as_str);
-    (directive == Some(MetadataDirective::REPLACE)).then(|| StoredHeaders {
-        content_type: input.content_type.take(),
-        content_encoding: input.content_encoding.take(),
-        content_language: input.content_language.take(),
-        content_disposition: input.content_disposition.take(),
-        cache_control: input.cache_control.take(),
-        expires: input.expires.take(),
-        metadata: input.metadata.take().unwrap_or_default().into_iter().collect(),
-        tags: Tags::new(),
-        encryption: None,
-    })
+    (directive == Some(MetadataDirective::REPLACE)).then(|| stored_headers!(input))
 }
 
 /// The checksums of a copy: the one asked for, or else those of the source, or else the usual one.
@@ -161,17 +151,13 @@ fn algorithms_of(asked: Option<Algorithm>, source: &ObjectRecord) -> Vec<Algorit
 fn output(record: ObjectRecord, source_version: Option<String>, expiration: Option<String>) -> CopyObjectOutput {
     let shown = encryption::shown(&record.headers);
     let version_id = record.shown_version();
-    let checksums = checksum::to_dto(&record.checksums);
-    let result = CopyObjectResult {
-        checksum_crc32: checksums.checksum_crc32,
-        checksum_crc32c: checksums.checksum_crc32c,
-        checksum_crc64nvme: checksums.checksum_crc64nvme,
-        checksum_sha1: checksums.checksum_sha1,
-        checksum_sha256: checksums.checksum_sha256,
+    let mut result = CopyObjectResult {
         checksum_type: checksum::type_of(&record.checksums),
         e_tag: Some(ETag::Strong(record.etag)),
         last_modified: Some(dto_timestamp(record.last_modified)),
+        ..CopyObjectResult::default()
     };
+    checksum::say!(&record.checksums, in result);
     CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id: source_version,

@@ -65,7 +65,6 @@ impl Outbox {
     /// `SlowDown` while the backlog is at its limit.
     pub(super) fn admit(&self) -> S3Result<()> {
         if self.pending() < OUTBOX_EVENTS_MAX {
-            self.full_was_logged.store(false, Ordering::Relaxed);
             return Ok(());
         }
         if !self.full_was_logged.swap(true, Ordering::Relaxed) {
@@ -77,8 +76,20 @@ impl Outbox {
         Err(s3_error!(SlowDown, "too many undelivered notifications"))
     }
 
-    fn delivered(&self, count: u64) {
-        self.pending.fetch_sub(count, Ordering::AcqRel);
+    pub(super) fn delivered(&self, count: u64) {
+        let left = self.pending.fetch_sub(count, Ordering::AcqRel).saturating_sub(count);
+        // Not as soon as one fits: close to the limit it would be logged again with every batch.
+        if left < OUTBOX_EVENTS_MAX / 2 {
+            self.full_was_logged.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Outbox {
+    /// As if nobody had taken anything for long.
+    pub(super) fn fill(&self) {
+        self.pending.store(OUTBOX_EVENTS_MAX, Ordering::Release);
     }
 }
 
@@ -279,4 +290,31 @@ async fn waiting(store: &Arc<S3Store>, receiver: &'static str) -> S3Result<Vec<(
 async fn record(store: &Arc<S3Store>, receiver: &'static str, last: i64) -> S3Result<u64> {
     let store = Arc::clone(store);
     blocking(move || store.index().taken(receiver, last).map_err(internal("record delivered events"))).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_outbox_is_logged_once_until_half_of_it_is_taken() {
+        let lines = Arc::new(Mutex::new(0));
+        let sink = {
+            let lines = Arc::clone(&lines);
+            EventSink::new(move |_| *lock(&lines) += 1)
+        };
+        let outbox = Outbox::new(0, sink);
+        let fill = || {
+            outbox.fill();
+            let refusal = outbox.admit().expect_err("full");
+            assert_eq!(refusal.code().as_str(), "SlowDown");
+            *lock(&lines)
+        };
+        assert_eq!((fill(), fill()), (1, 1));
+        outbox.delivered(1);
+        assert!(outbox.admit().is_ok());
+        assert_eq!(fill(), 1, "a batch was taken");
+        outbox.delivered(OUTBOX_EVENTS_MAX / 2 + 1);
+        assert_eq!(fill(), 2);
+    }
 }

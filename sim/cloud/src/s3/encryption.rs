@@ -69,6 +69,7 @@ struct BucketEncryption {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Asked {
     method: Option<Method>,
+    /// ARN.
     key: Option<String>,
     context: Option<String>,
     has_bucket_key: Option<bool>,
@@ -99,8 +100,8 @@ fn dto(kms: Option<Kms>) -> ServerSideEncryption {
     })
 }
 
-/// Reads the headers of a request that writes.
-pub(super) fn asked(headers: &HeaderMap) -> S3Result<Asked> {
+/// Reads the headers of a request that writes; a key they name by id or alias gets its ARN.
+pub(super) fn asked(headers: &HeaderMap, seed: Seed) -> S3Result<Asked> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default().to_owned());
     let method = match text(METHOD) {
         None => None,
@@ -111,27 +112,27 @@ pub(super) fn asked(headers: &HeaderMap) -> S3Result<Asked> {
             )
         })?),
     };
-    let asked = Asked {
-        method,
-        key: text(KEY).filter(|key| !key.is_empty()),
-        context: text(CONTEXT),
-        has_bucket_key: text(BUCKET_KEY).map(|value| value.eq_ignore_ascii_case("true")),
-    };
+    let (key, context) = (text(KEY).filter(|key| !key.is_empty()), text(CONTEXT));
     let is_kms = matches!(method, Some(Method::Kms(_)));
-    if !is_kms && (asked.key.is_some() || asked.context.is_some()) {
+    if !is_kms && (key.is_some() || context.is_some()) {
         return Err(s3_error!(
             InvalidArgument,
             "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms"
         ));
     }
-    if asked.context.as_deref().is_some_and(|context| !is_context(context)) {
+    if context.as_deref().is_some_and(|context| !is_context(context)) {
         return Err(s3_error!(
             InvalidArgument,
             "The header 'x-amz-server-side-encryption-context' shall be Base64-encoded UTF-8 string holding JSON which \
              represents a string-string map"
         ));
     }
-    Ok(asked)
+    Ok(Asked {
+        method,
+        key: key.map(|key| key_arn(seed, &key)).transpose()?,
+        context,
+        has_bucket_key: text(BUCKET_KEY).map(|value| value.eq_ignore_ascii_case("true")),
+    })
 }
 
 /// Refuses the header where the upload or the object has decided already.
@@ -145,14 +146,9 @@ fn is_context(context: &str) -> bool {
     json.is_ok_and(|json| serde_json::from_slice::<BTreeMap<String, String>>(&json).is_ok())
 }
 
-/// The encryption of what is about to be written: as the request asks, or else as the bucket does. `NoSuchBucket` if that
-/// is not there.
-pub(super) fn resolved(store: &S3Store, bucket: &str, asked: Asked) -> S3Result<Option<StoredEncryption>> {
-    let of_bucket = {
-        let index = store.index();
-        found_bucket(&index, bucket)?;
-        of_bucket(&index, bucket)?
-    };
+/// The encryption of what is about to be written: as the request asks, or else as the bucket, which is there, does.
+pub(super) fn resolved(index: &Index, seed: Seed, bucket: &str, asked: Asked) -> S3Result<Option<StoredEncryption>> {
+    let of_bucket = of_bucket(index, bucket)?;
     let is_of_bucket = asked.method.is_none();
     let kms = match asked.method {
         None => of_bucket.kms,
@@ -160,10 +156,8 @@ pub(super) fn resolved(store: &S3Store, bucket: &str, asked: Asked) -> S3Result<
         Some(Method::Kms(kms)) => Some(kms),
     };
     let Some(kms) = kms else { return Ok(None) };
-    let key = match of_bucket.key {
-        Some(key) if is_of_bucket => key,
-        _ => key_arn(store.seed, asked.key.as_deref().unwrap_or(MANAGED_KEY))?,
-    };
+    let key = if is_of_bucket { of_bucket.key } else { asked.key };
+    let key = key.map_or_else(|| key_arn(seed, MANAGED_KEY), Ok)?;
     // AWS has no bucket keys for two layers.
     let has_bucket_key = asked.has_bucket_key.unwrap_or(of_bucket.has_bucket_key) && kms == Kms::Once;
     Ok(Some(StoredEncryption { kms, key, context: asked.context, has_bucket_key }))
@@ -217,14 +211,14 @@ pub(super) fn shown(headers: &StoredHeaders) -> Shown {
     }
 }
 
-/// The ETag of bytes with this MD5 (both in hexadecimal): under KMS any other number, never the same twice.
-pub(super) fn etag(store: &S3Store, headers: &StoredHeaders, md5: String) -> S3Result<String> {
+/// The ETag of bytes with this MD5 (both in hexadecimal) that are written under this number: under KMS any other number,
+/// never the same twice.
+pub(super) fn etag(seed: Seed, headers: &StoredHeaders, sequence: i64, md5: String) -> String {
     if headers.encryption.is_none() {
-        return Ok(md5);
+        return md5;
     }
-    let sequence = store.index().next_sequence(store.clock.now()).map_err(internal("number an ETag"))?;
-    let half = |name: &str| store.seed.child(&format!("etag/{name}/{sequence}")).0;
-    Ok(format!("{:016x}{:016x}", half("first"), half("second")))
+    let half = |name: &str| seed.child(&format!("etag/{name}/{sequence}")).0;
+    format!("{:016x}{:016x}", half("first"), half("second"))
 }
 
 /// PutBucketEncryption.
@@ -303,7 +297,7 @@ mod tests {
     fn read(headers: &[(&'static str, &'static str)]) -> Result<Asked, String> {
         let pairs = headers.iter();
         let pairs = pairs.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-        asked(&pairs.collect()).map_err(|error| error.code().as_str().to_owned())
+        asked(&pairs.collect(), Seed(7)).map_err(|error| error.code().as_str().to_owned())
     }
 
     #[test]
@@ -311,7 +305,10 @@ mod tests {
         assert_eq!(read(&[]), Ok(Asked::default()));
         assert_eq!(read(&[(METHOD, "AES256")]).map(|asked| asked.method), Ok(Some(Method::Aes256)));
         let twice = read(&[(METHOD, "aws:kms:dsse"), (KEY, "k"), (CONTEXT, "eyJhIjoiYiJ9")]).expect("valid");
-        assert_eq!((twice.method, twice.key.as_deref()), (Some(Method::Kms(Kms::Twice)), Some("k")));
+        let key = Some("arn:aws:kms:us-east-1:000000000000:key/k");
+        assert_eq!((twice.method, twice.key.as_deref()), (Some(Method::Kms(Kms::Twice)), key));
+        let abroad = "arn:aws:kms:eu-west-1:000000000000:key/k";
+        assert_eq!(read(&[(METHOD, "aws:kms"), (KEY, abroad)]), Err("KMS.NotFoundException".to_owned()));
         assert_eq!(read(&[(METHOD, "aes256")]), Err("InvalidEncryptionAlgorithmError".to_owned()));
         let wrong: [&[(&'static str, &'static str)]; 5] = [
             &[(KEY, "k")],

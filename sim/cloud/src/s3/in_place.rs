@@ -11,9 +11,9 @@
 //!
 //! Who dies in between leaves a journal whose change is the last of the index (then step 4 is made up for) or newer (then
 //! the moves are taken back, last one first, and the entry is forgotten: nothing is taken back twice); an older one,
-//! which changes without files or a power cut leave, is done with. The same happens at once when a step fails. So repair looks at one change, whatever the number of objects, and never binds a row to
-//! bytes it was not committed with. A change that cannot even be taken back stays open: its key is refused, and no other
-//! change begins, until that succeeds.
+//! which changes without files or a power cut leave, is done with. The same happens at once when a step fails. So repair
+//! looks at one change, whatever the number of objects, and never binds a row to bytes it was not committed with. A change
+//! that cannot even be taken back stays open: its key is refused, and no other change begins, until that succeeds.
 //!
 //! With [`Fsync::Always`] each step is on the disk before the next begins. With [`Fsync::Interval`] the paths are
 //! remembered for the next flush. What a power cut does to keys that were written after the last flush (or at any time,

@@ -224,13 +224,10 @@ impl Index {
     }
 
     /// Replaces the notification rules, and records `event` for delivery.
-    pub(super) fn set_rules(&mut self, bucket: &str, rules: &str, event: Option<&Value>) -> SqlResult<()> {
-        let transaction = self.connection.transaction()?;
-        transaction.execute("UPDATE bucket SET rules = ? WHERE name = ?", [rules, bucket])?;
-        if let Some(event) = event {
-            transaction.execute("INSERT INTO outbox (document) VALUES (?)", [event.to_string()])?;
-        }
-        transaction.commit()
+    pub(super) fn set_rules(&self, bucket: &str, rules: &str, event: Option<&Value>) -> SqlResult<()> {
+        self.telling(event, |index| {
+            index.connection.execute("UPDATE bucket SET rules = ? WHERE name = ?", [rules, bucket]).map(drop)
+        })
     }
 
     /// A setting of a bucket; `None` when it was never made.

@@ -16,8 +16,8 @@ use s3s::dto::Range;
 use s3s::{S3Error, S3Result, s3_error};
 
 use super::aws_chunked::Trailers;
-use super::buckets;
 use super::checksum::{self, Algorithm};
+use super::{buckets, unrouted};
 
 /// Largest XML body of a request; a DeleteObjects of 1,000 long keys fits.
 pub(super) const XML_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -110,9 +110,7 @@ impl Document {
     fn of(method: &Method, uri: &Uri) -> Option<Self> {
         let names = uri.query().unwrap_or_default().split('&').filter_map(|pair| pair.split('=').next());
         let names: Vec<&str> = names.filter(|name| !matches!(*name, "" | "x-id")).collect();
-        let path = uri.path().trim_start_matches('/');
-        let is_object = path.split_once('/').is_some_and(|(_, key)| !key.is_empty());
-        match (method, is_object) {
+        match (method, unrouted::names_object(uri)) {
             (&Method::POST, false) => names.contains(&"delete").then_some(Self::Delete),
             (&Method::PUT, false) if names.is_empty() => Some(Self::NewBucket),
             (&Method::PUT, false) => Some(Self::Configuration),

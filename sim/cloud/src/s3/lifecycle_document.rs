@@ -16,17 +16,15 @@ use s3s::{S3Error, S3Result, s3_error};
 use super::internal;
 use super::lifecycle_rules::{Expiration, Form, NonCurrentExpiration, Rule, Selection, is_midnight};
 use super::store::dto_timestamp;
-use super::tagging::Tags;
+use super::tagging::{KEY_UNITS_MAX, Tags, VALUE_UNITS_MAX};
 
 const RULES_MAX: usize = 1000;
 const ID_CHARACTERS_MAX: usize = 255;
-const TAG_KEY_UNITS_MAX: usize = 128;
-const TAG_VALUE_UNITS_MAX: usize = 256;
 /// Most versions that a rule may keep beside the current one.
 const NEWER_VERSIONS_MAX: i32 = 100;
 
 fn malformed() -> S3Error {
-    s3_error!(MalformedXML, "The XML you provided was not well-formed or did not validate against our published schema")
+    s3_error!(MalformedXML)
 }
 
 /// Reads a configuration; `made_up` gives the id of a rule without one.
@@ -142,10 +140,10 @@ fn tags_of(document: Vec<Tag>) -> S3Result<Tags> {
     for tag in document {
         let (Some(key), Some(value)) = (tag.key, tag.value) else { return Err(malformed()) };
         let units = |text: &str| text.encode_utf16().count();
-        if key.is_empty() || units(&key) > TAG_KEY_UNITS_MAX {
+        if key.is_empty() || units(&key) > KEY_UNITS_MAX {
             return Err(s3_error!(InvalidTag, "The TagKey you have provided is invalid"));
         }
-        if units(&value) > TAG_VALUE_UNITS_MAX {
+        if units(&value) > VALUE_UNITS_MAX {
             return Err(s3_error!(InvalidTag, "The TagValue you have provided is invalid"));
         }
         if tags.insert(key, value).is_some() {

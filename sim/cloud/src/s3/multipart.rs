@@ -18,7 +18,7 @@ use super::composed::UploadChecksum;
 use super::index::{Index, PartRecord, StoredHeaders, UploadRecord};
 use super::staging::{Announced, Staged, stage};
 use super::store::{S3Store, dto_timestamp, found_bucket};
-use super::writing::check_metadata;
+use super::writing::{check_metadata, stored_headers};
 use super::{blocking, encryption, internal, lifecycle, tagging};
 
 /// Largest part.
@@ -31,29 +31,21 @@ pub(super) async fn create(
     store: &Arc<S3Store>,
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<CreateMultipartUploadOutput> {
-    let asked = encryption::asked(&request.headers)?;
-    let input = request.input;
+    let asked = encryption::asked(&request.headers, store.seed)?;
+    let mut input = request.input;
     let checksum = UploadChecksum::asked(input.checksum_algorithm.as_ref(), input.checksum_type.as_ref())?;
-    let mut headers = StoredHeaders {
-        content_type: input.content_type,
-        content_encoding: input.content_encoding,
-        content_language: input.content_language,
-        content_disposition: input.content_disposition,
-        cache_control: input.cache_control,
-        expires: input.expires,
-        metadata: input.metadata.unwrap_or_default().into_iter().collect(),
-        tags: tagging::of_header(input.tagging.as_deref())?,
-        encryption: None,
-    };
+    let tags = tagging::of_header(input.tagging.as_deref())?;
+    let mut headers = StoredHeaders { tags, ..stored_headers!(input) };
     check_metadata(&headers)?;
     let (bucket, key) = (input.bucket, input.key);
     let store = Arc::clone(store);
     blocking(move || {
-        headers.encryption = encryption::resolved(&store, &bucket, asked)?;
-        let shown = encryption::shown(&headers);
         let (now, seed) = (store.clock.now(), store.seed.child("upload").0);
-        let (abort_date, abort_rule_id) = lifecycle::abort_of(&store, &bucket, &key, now).unzip();
         let index = store.index();
+        found_bucket(&index, &bucket)?;
+        headers.encryption = encryption::resolved(&index, store.seed, &bucket, asked)?;
+        let shown = encryption::shown(&headers);
+        let (abort_date, abort_rule_id) = lifecycle::abort_of(&store, &bucket, &key, now).unzip();
         let sequence = index.next_sequence(now).map_err(internal("number an upload"))?;
         let id = Uuid::from_u64_pair(seed, sequence.unsigned_abs()).simple().to_string();
         let upload = UploadRecord { bucket, key, headers, checksum, created_at: now };
@@ -95,29 +87,21 @@ pub(super) async fn upload_part(
     };
     let sent = announced.algorithm();
     upload.checksum.check_sent(sent)?;
-    let mut staged = stage(store.staging_file(), body, announced.with(upload.checksum.algorithm)).await?;
+    let staged = stage(store.staging_file(), body, announced.with(upload.checksum.algorithm)).await?;
     check_part_size(staged.size)?;
     let UploadRecord { headers, checksum, .. } = upload;
     let shown = encryption::shown(&headers);
     let store = Arc::clone(store);
-    let part = blocking(move || {
-        staged.md5 = encryption::etag(&store, &headers, staged.md5)?;
-        keep_part(&store, &upload_id, &bucket, &key, part_number, staged)
-    })
-    .await?;
-    let checksums = checksum::to_dto(&checksum.shown_of_part(&part.checksums, sent));
-    Ok(UploadPartOutput {
+    let part = blocking(move || keep_part(&store, &upload_id, &bucket, &key, part_number, staged)).await?;
+    let mut output = UploadPartOutput {
         e_tag: Some(ETag::Strong(part.etag)),
-        checksum_crc32: checksums.checksum_crc32,
-        checksum_crc32c: checksums.checksum_crc32c,
-        checksum_crc64nvme: checksums.checksum_crc64nvme,
-        checksum_sha1: checksums.checksum_sha1,
-        checksum_sha256: checksums.checksum_sha256,
         server_side_encryption: shown.algorithm,
         ssekms_key_id: shown.key,
         bucket_key_enabled: shown.bucket_key,
         ..UploadPartOutput::default()
-    })
+    };
+    checksum::say!(&checksum.shown_of_part(&part.checksums, sent), in output);
+    Ok(output)
 }
 
 /// `EntityTooLarge` beyond the largest part.
@@ -149,11 +133,12 @@ pub(super) fn keep_part(
     store.sync_staged(&staged.file)?;
     let mut index = store.index();
     // The upload may have ended while its part was on the way.
-    upload_of(&index, upload_id, bucket, key)?;
+    let upload = upload_of(&index, upload_id, bucket, key)?;
     let sequence = index.next_sequence(now).map_err(internal("number a part"))?;
     let file = format!("{upload_id}-{number}-{sequence:x}");
     store.place_part(&staged.file, &file)?;
-    let (size, etag, uploaded_at) = (staged.size, staged.md5, Some(now));
+    let etag = encryption::etag(store.seed, &upload.headers, sequence, staged.md5);
+    let (size, uploaded_at) = (staged.size, Some(now));
     let part = PartRecord { file, size, etag, checksums: staged.checksums, uploaded_at };
     let replaced = index.put_part(upload_id, number, &part).map_err(internal("record a part"))?;
     drop(index);

@@ -49,21 +49,16 @@ pub(super) async fn upload_part_copy(
         let copied = copy_bytes(&mut bytes.take(size), &mut out, [upload.checksum.algorithm]);
         let (md5, checksums) = copied.map_err(internal("copy a range of an object"))?;
         drop(out);
-        let md5 = encryption::etag(&store, &upload.headers, md5)?;
         let staged = Staged { file, size, md5, checksums };
         Ok((keep_part(&store, &upload_id, &bucket, &key, number, staged)?, upload, source_version))
     })
     .await?;
-    let checksums = checksum::to_dto(&upload.checksum.shown_of_part(&part.checksums, None));
-    let result = CopyPartResult {
-        checksum_crc32: checksums.checksum_crc32,
-        checksum_crc32c: checksums.checksum_crc32c,
-        checksum_crc64nvme: checksums.checksum_crc64nvme,
-        checksum_sha1: checksums.checksum_sha1,
-        checksum_sha256: checksums.checksum_sha256,
+    let mut result = CopyPartResult {
         e_tag: Some(ETag::Strong(part.etag)),
         last_modified: part.uploaded_at.map(dto_timestamp),
+        ..CopyPartResult::default()
     };
+    checksum::say!(&upload.checksum.shown_of_part(&part.checksums, None), in result);
     let shown = encryption::shown(&upload.headers);
     Ok(UploadPartCopyOutput {
         copy_part_result: Some(result),

@@ -58,18 +58,15 @@ pub(super) async fn list_parts(store: &Arc<S3Store>, input: ListPartsInput) -> S
         let parts = store.index().parts(&upload_id).map_err(internal("look up parts"))?;
         let mut behind = parts.into_iter().filter(|(number, _)| *number > marker);
         let listed = |(number, part): (i32, PartRecord)| {
-            let checksums = checksum::to_dto(&upload.checksum.shown_of_part(&part.checksums, None));
-            Part {
+            let mut listed = Part {
                 part_number: Some(number),
                 size: i64::try_from(part.size).ok(),
                 e_tag: Some(ETag::Strong(part.etag)),
                 last_modified: Some(dto_timestamp(part.uploaded_at.unwrap_or(upload.created_at))),
-                checksum_crc32: checksums.checksum_crc32,
-                checksum_crc32c: checksums.checksum_crc32c,
-                checksum_crc64nvme: checksums.checksum_crc64nvme,
-                checksum_sha1: checksums.checksum_sha1,
-                checksum_sha256: checksums.checksum_sha256,
-            }
+                ..Part::default()
+            };
+            checksum::say!(&upload.checksum.shown_of_part(&part.checksums, None), in listed);
+            listed
         };
         let page: Vec<Part> = behind.by_ref().take(limit).map(listed).collect();
         let is_truncated = limit > 0 && behind.next().is_some();

@@ -237,17 +237,10 @@ fn head_output(record: ObjectRecord, with_checksums: bool) -> HeadObjectOutput {
     let headers = record.headers;
     let encryption = encryption::shown(&headers);
     let checksums = if with_checksums { record.checksums } else { checksum::Checksums::new() };
-    let checksum_type = checksum::type_of(&checksums);
-    let checksums = checksum::to_dto(&checksums);
-    HeadObjectOutput {
+    let mut output = HeadObjectOutput {
         accept_ranges: Some("bytes".to_owned()),
         cache_control: headers.cache_control,
-        checksum_crc32: checksums.checksum_crc32,
-        checksum_crc32c: checksums.checksum_crc32c,
-        checksum_crc64nvme: checksums.checksum_crc64nvme,
-        checksum_sha1: checksums.checksum_sha1,
-        checksum_sha256: checksums.checksum_sha256,
-        checksum_type,
+        checksum_type: checksum::type_of(&checksums),
         content_disposition: headers.content_disposition,
         content_encoding: headers.content_encoding,
         content_language: headers.content_language,
@@ -261,7 +254,9 @@ fn head_output(record: ObjectRecord, with_checksums: bool) -> HeadObjectOutput {
         bucket_key_enabled: encryption.bucket_key,
         version_id,
         ..HeadObjectOutput::default()
-    }
+    };
+    checksum::say!(&checksums, in output);
+    output
 }
 
 /// `length` bytes from where `file` stands.

@@ -173,6 +173,7 @@ pub(super) mod tests {
             etag: "00".to_owned(),
             checksums: Default::default(),
             headers: Default::default(),
+            encryption: None,
             parts: Vec::new(),
             created: Created::Put,
             condition: WriteCondition::default(),

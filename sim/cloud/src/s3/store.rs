@@ -30,7 +30,6 @@ use super::host::PathStyle;
 use super::in_place::{self, DISPLACED, Files, OBJECTS, STAGING, finish_old_intents, sweep};
 use super::index::{BucketRecord, Index, JoinedPart, ObjectRecord, StoredHeaders};
 use super::integrity::XML_BODY_BYTES_MAX;
-use super::internal;
 use super::lifecycle::Lifecycles;
 use super::notification::{self, Created, EventKind, Rule};
 use super::operations::Operations;
@@ -39,6 +38,7 @@ use super::planning;
 use super::staging::StagingFile;
 use super::sweeper::Sweeper;
 use super::versioning::Versioning;
+use super::{encryption, internal};
 use crate::config::{CloudConfig, Fsync};
 use crate::durability::{Flush, WriteAheadLog, sync_folders};
 use crate::error::CloudError;
@@ -78,9 +78,12 @@ pub(super) struct Write<'a> {
     pub(super) key: &'a str,
     pub(super) file: StagingFile,
     pub(super) size: u64,
+    /// As if nothing were encrypted.
     pub(super) etag: String,
     pub(super) checksums: Checksums,
     pub(super) headers: StoredHeaders,
+    /// What the request asks for; `None` if the headers have their encryption already.
+    pub(super) encryption: Option<encryption::Asked>,
     pub(super) parts: Vec<JoinedPart>,
     pub(super) created: Created,
     pub(super) condition: WriteCondition,
@@ -295,15 +298,19 @@ impl S3Store {
     }
 
     fn commit_locked(&self, index: &mut Index, write: Write<'_>, upload: Option<&str>) -> S3Result<ObjectRecord> {
-        let Write { bucket, key, file, size, etag, checksums, headers, parts, created, condition } = write;
+        let Write { bucket, key, file, size, mut etag, checksums, mut headers, .. } = write;
         let rules = Rule::parse_all(&found_bucket(index, bucket)?.rules)?;
         self.check_finished(index, bucket, key)?;
         let versioning = Versioning::of(index, bucket)?;
         let current = index.object(bucket, key).map_err(internal("look up an object"))?;
-        condition.check(current.as_ref())?;
+        write.condition.check(current.as_ref())?;
 
         let now = self.clock.now();
         let number = index.number_change(now);
+        if let Some(asked) = write.encryption {
+            headers.encryption = encryption::resolved(index, self.seed, bucket, asked)?;
+            etag = encryption::etag(self.seed, &headers, number, etag);
+        }
         let place = current.as_ref().map(|current| current.file.clone());
         let record = ObjectRecord {
             file: place.unwrap_or_else(|| file_name::choose(&self.bucket_dir(bucket), key)),
@@ -313,14 +320,15 @@ impl S3Store {
             sequence: number,
             checksums,
             headers,
-            parts,
+            parts: write.parts,
             version_id: versioning.new_id(self.seed, number),
             is_marker: false,
         };
         let staged = format!("{STAGING}/{}", file.name());
         let plan = planning::write(index, versioning, (bucket, key), current, record.clone(), staged);
         let mut plan = plan.map_err(internal("look up versions"))?;
-        plan.rows.event = notification::event_for(&rules, EventKind::Created(created), bucket, key, &record, now);
+        let kind = EventKind::Created(write.created);
+        plan.rows.event = notification::event_for(&rules, kind, bucket, key, &record, now);
         plan.rows.ended_upload = upload;
         let made = self.make(index, &plan, "record an object");
         if made.is_ok() || self.is_unfinished.load(Ordering::Acquire) {
@@ -338,7 +346,7 @@ impl S3Store {
     /// Replaces the notification rules of a bucket.
     pub(super) fn set_rules(&self, bucket: &str, rules: &[Rule], event: Option<&Value>) -> S3Result<()> {
         let rules = serde_json::to_string(rules).map_err(internal("write notification rules"))?;
-        let mut index = self.index();
+        let index = self.index();
         found_bucket(&index, bucket)?;
         index.set_rules(bucket, &rules, event).map_err(internal("record notification rules"))?;
         if event.is_some() {

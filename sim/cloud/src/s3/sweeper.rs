@@ -3,12 +3,13 @@
 //! A round goes through the versions and the uploads of each bucket that has a lifecycle, [`BATCH`] at a time, and lets
 //! requests in between; it leaves a bucket alone as soon as its lifecycle is another. It deletes one by one as a
 //! DeleteObject does, so events are recorded and a process may die at any moment. What was overwritten since it was looked
-//! at stays; what could not be deleted is logged and tried by the next round. On a virtual clock a round is due as soon as the clock has passed its midnight, however far it jumped.
+//! at stays; what could not be deleted is logged and tried by the next round. While the outbox is full, a round leaves the
+//! rest of a bucket's versions to the next one. On a virtual clock a round is due as soon as the clock has passed its
+//! midnight, however far it jumped.
 
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lakebed_contract::{Clock, Timestamp};
+use lakebed_contract::Timestamp;
 use s3s::{S3ErrorCode, S3Result};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -23,8 +24,6 @@ use super::store::{S3Store, WriteCondition};
 
 /// Versions or uploads read under one lock.
 const BATCH: usize = 1_000;
-/// How often a pause is begun anew because the clock moved while it began; a wall clock always moves.
-const PAUSES_BEGUN_MAX: usize = 8;
 
 /// The rounds of one store.
 #[derive(Default)]
@@ -65,28 +64,9 @@ async fn run(store: &Arc<S3Store>, ended: &CancellationToken) {
             tracing::error!(%error, "a lifecycle round did not finish");
         }
         tokio::select! {
-            () = sleep_until(&store.clock, next_midnight(now)) => (),
+            () = store.clock.sleep_until(next_midnight(now)) => (),
             () = ended.cancelled() => return,
         }
-    }
-}
-
-/// Waits for a moment, even if a virtual clock is moved just when the pause begins.
-async fn sleep_until(clock: &Clock, due: Timestamp) {
-    let mut begun = 0;
-    loop {
-        let before = clock.now();
-        if before >= due {
-            return;
-        }
-        let mut pause = pin!(clock.sleep(due.since(before)));
-        begun += 1;
-        // Its first poll fixes when a pause ends; if the clock stood still around it, that is `due`.
-        let is_over = futures::poll!(pause.as_mut()).is_ready();
-        if is_over || (clock.now() != before && begun < PAUSES_BEGUN_MAX) {
-            continue;
-        }
-        pause.await;
     }
 }
 
@@ -100,10 +80,10 @@ struct Round {
 impl Round {
     fn sweep(&self) {
         for (bucket, configuration) in self.store.lifecycles.all() {
-            let swept = self.sweep_versions(&bucket, &configuration);
-            let swept = swept.and_then(|()| self.sweep_uploads(&bucket, &configuration));
-            if let Err(error) = swept {
-                tracing::error!(%error, bucket, "failed to carry out a lifecycle");
+            for swept in [self.sweep_versions(&bucket, &configuration), self.sweep_uploads(&bucket, &configuration)] {
+                if let Err(error) = swept {
+                    tracing::error!(%error, bucket, "failed to carry out a lifecycle");
+                }
             }
         }
     }
@@ -127,7 +107,7 @@ impl Round {
             let last = is_last.then_some(None);
             for next in page.into_iter().map(Some).chain(last) {
                 if let Some((entry, place)) = walk.step(next) {
-                    self.treat(bucket, configuration, &entry, place);
+                    self.treat(bucket, configuration, &entry, place)?;
                 }
                 if self.is_over(bucket, configuration) {
                     return Ok(());
@@ -140,22 +120,25 @@ impl Round {
         Ok(())
     }
 
-    fn treat(&self, bucket: &str, configuration: &Configuration, entry: &VersionEntry, place: Place) {
+    /// Gives the refusal of an outbox that is full: it would refuse the others as well, each with a line in the log.
+    fn treat(&self, bucket: &str, configuration: &Configuration, entry: &VersionEntry, place: Place) -> S3Result<()> {
         let VersionEntry { key, record, .. } = entry;
         let version = version_of(key, record, place);
-        let Some(fate) = lifecycle_rules::fate(&configuration.rules, &version, self.now) else { return };
+        let Some(fate) = lifecycle_rules::fate(&configuration.rules, &version, self.now) else { return Ok(()) };
         let version = match fate {
             Fate::Remove => Some(record.version_id.as_deref().unwrap_or(NULL_VERSION)),
             Fate::Expire => None,
         };
         // What was deleted or overwritten in between stays as it is.
-        let why = Removal::Expiry(Seen { sequence: record.sequence, is_latest: entry.is_latest });
+        let why = Removal::Expiry(Seen { sequence: record.sequence, is_latest: entry.is_latest() });
         let done = self.store.delete_object(bucket, key, version, &WriteCondition::default(), why);
-        if let Err(error) = done
-            && !matches!(error.code(), S3ErrorCode::NoSuchBucket)
-        {
-            tracing::error!(%error, bucket, "failed to expire a version");
+        let Err(error) = done else { return Ok(()) };
+        match error.code() {
+            S3ErrorCode::NoSuchBucket => (),
+            S3ErrorCode::SlowDown => return Err(error),
+            _ => tracing::error!(%error, bucket, "failed to expire a version"),
         }
+        Ok(())
     }
 
     fn sweep_uploads(&self, bucket: &str, configuration: &Arc<Configuration>) -> S3Result<()> {
@@ -210,7 +193,7 @@ impl Walk {
                 Some(since) => Place::NonCurrent { since, newer: self.newer },
                 None => Place::Latest { is_only: !has_older },
             };
-            let passed = if entry.is_latest { 0 } else { self.newer + 1 };
+            let passed = if entry.is_latest() { 0 } else { self.newer + 1 };
             self.newer = if has_older { passed } else { 0 };
             (entry, place)
         });
@@ -221,12 +204,11 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
 
     use super::*;
     use crate::s3::index::ObjectRecord;
+    use crate::s3::notification::Rule;
     use crate::s3::removing::tests::{put, store};
 
     fn entry(key: &str, sequence: i64, since: Option<i64>) -> VersionEntry {
@@ -242,8 +224,7 @@ mod tests {
             version_id: None,
             is_marker: false,
         };
-        let is_latest = since.is_none();
-        VersionEntry { key: key.to_owned(), record, is_latest, non_current_since: since.map(Timestamp) }
+        VersionEntry { key: key.to_owned(), record, non_current_since: since.map(Timestamp) }
     }
 
     #[test]
@@ -272,19 +253,26 @@ mod tests {
         assert_eq!(places, expected.map(|(key, place)| (key.to_owned(), place)));
     }
 
-    #[test]
-    fn a_round_leaves_a_bucket_alone_whose_lifecycle_is_another() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let store = Arc::new(store(&dir));
-        put(&store);
+    /// A lifecycle by which everything is due.
+    fn everything() -> Arc<Configuration> {
         let rule = json!({
             "id": "r", "is_enabled": true, "form": "Filter", "selection": {}, "expiration": { "Date": 0 },
             "non_current": null, "upload_days": null,
         });
         let configuration = json!({ "rules": [rule], "transition_minimum": "" });
-        let configuration: Arc<Configuration> = Arc::new(serde_json::from_value(configuration).expect("valid"));
-        let now = Timestamp::from_seconds(9);
-        let round = Round { store: Arc::clone(&store), ended: CancellationToken::new(), now };
+        Arc::new(serde_json::from_value(configuration).expect("valid"))
+    }
+
+    fn round(store: &Arc<S3Store>) -> Round {
+        Round { store: Arc::clone(store), ended: CancellationToken::new(), now: Timestamp::from_seconds(9) }
+    }
+
+    #[test]
+    fn a_round_leaves_a_bucket_alone_whose_lifecycle_is_another() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Arc::new(store(&dir));
+        put(&store);
+        let (configuration, round) = (everything(), round(&store));
         let is_there_after = || {
             round.sweep_versions("b", &configuration).expect("swept");
             store.object_version("b", "k", None).is_ok()
@@ -294,20 +282,25 @@ mod tests {
         assert!(!is_there_after());
     }
 
-    #[tokio::test]
-    async fn a_pause_ends_when_the_clock_has_passed_its_moment() {
-        let clock = Clock::virtual_at(Timestamp::from_seconds(100));
-        let due = Timestamp::from_seconds(200);
-        let pause = tokio::spawn({
-            let clock = clock.clone();
-            async move { sleep_until(&clock, due).await }
+    #[test]
+    fn a_round_ends_where_the_outbox_is_full() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Arc::new(store(&dir));
+        put(&store);
+        let events = json!(["s3:LifecycleExpiration:*"]);
+        let rule = json!({
+            "id": "r", "destination": "Lambda", "arn": "", "events": events, "prefix": "", "suffix": "",
         });
-        clock.advance(Duration::from_secs(99));
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
-        assert!(!pause.is_finished());
-        clock.advance(Duration::from_secs(1));
-        pause.await.expect("the pause ends");
+        let rules = Rule::parse_all(&json!([rule]).to_string()).expect("valid");
+        store.set_rules("b", &rules, None).expect("set");
+        let configuration = everything();
+        store.lifecycles.set("b", Some(Arc::clone(&configuration)));
+        store.outbox().fill();
+        let refusal = round(&store).sweep_versions("b", &configuration).expect_err("no room for the event");
+        assert_eq!(refusal.code(), &S3ErrorCode::SlowDown);
+        assert!(store.object_version("b", "k", None).is_ok());
+        store.outbox().delivered(1);
+        round(&store).sweep_versions("b", &configuration).expect("swept");
+        assert!(store.object_version("b", "k", None).is_err());
     }
 }

@@ -29,9 +29,9 @@ pub(super) type Tags = BTreeMap<String, String>;
 const OBJECT_TAGS_MAX: usize = 10;
 const BUCKET_TAGS_MAX: usize = 50;
 /// Most UTF-16 units of a key.
-const KEY_UNITS_MAX: usize = 128;
+pub(super) const KEY_UNITS_MAX: usize = 128;
 /// Most UTF-16 units of a value.
-const VALUE_UNITS_MAX: usize = 256;
+pub(super) const VALUE_UNITS_MAX: usize = 256;
 /// Characters of a tag beside letters, digits and spaces.
 const PUNCTUATION: &str = "+-=._:/@";
 /// Keys that only AWS may set, in whatever case.
@@ -98,10 +98,7 @@ fn of_body(body: Tagging, tagged: Tagged) -> S3Result<Tags> {
     let mut tags = Tags::new();
     for tag in body.tag_set {
         let (Some(key), Some(value)) = (tag.key, tag.value) else {
-            return Err(s3_error!(
-                MalformedXML,
-                "The XML you provided was not well-formed or did not validate against our published schema"
-            ));
+            return Err(s3_error!(MalformedXML));
         };
         if tags.contains_key(&key) {
             return Err(s3_error!(InvalidTag, "Cannot provide multiple Tags with the same key"));

@@ -19,9 +19,14 @@ const UNROUTED: [&str; 7] = [
 /// Routed for buckets only.
 const UNROUTED_OF_OBJECTS: &str = "encryption";
 
+/// Whether a path names an object of a bucket.
+pub(super) fn names_object(uri: &Uri) -> bool {
+    uri.path().trim_start_matches('/').split_once('/').is_some_and(|(_, key)| !key.is_empty())
+}
+
 /// `NotImplemented` when the request is for one of them.
 pub(super) fn check(uri: &Uri) -> S3Result<()> {
-    let is_object = uri.path().trim_start_matches('/').split_once('/').is_some_and(|(_, key)| !key.is_empty());
+    let is_object = names_object(uri);
     for parameter in uri.query().unwrap_or_default().split('&') {
         let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
         if UNROUTED.contains(&name) || (is_object && name == UNROUTED_OF_OBJECTS) {

@@ -191,7 +191,7 @@ fn fill(output: &mut ListObjectVersionsOutput, entries: Vec<Entry>, names: Names
             Entry::Version(version) => version,
         };
         let (key, version_id) = (Some(names.name(&version.key)), Some(shown_version(&version)));
-        let (is_latest, record) = (Some(version.is_latest), version.record);
+        let (is_latest, record) = (Some(version.is_latest()), version.record);
         let last_modified = Some(dto_timestamp(record.last_modified));
         if record.is_marker {
             markers.push(DeleteMarkerEntry { key, version_id, is_latest, last_modified, owner: Some(owner()) });

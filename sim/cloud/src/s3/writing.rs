@@ -25,19 +25,10 @@ const METADATA_BYTES_MAX: usize = 2 * 1024;
 pub(super) async fn put(store: &Arc<S3Store>, request: S3Request<PutObjectInput>) -> S3Result<PutObjectOutput> {
     store.outbox().admit()?;
     let announced = Announced::by(&request);
-    let asked = encryption::asked(&request.headers)?;
-    let input = request.input;
-    let mut headers = StoredHeaders {
-        content_type: input.content_type,
-        content_encoding: input.content_encoding,
-        content_language: input.content_language,
-        content_disposition: input.content_disposition,
-        cache_control: input.cache_control,
-        expires: input.expires,
-        metadata: input.metadata.unwrap_or_default().into_iter().collect(),
-        tags: tagging::of_header(input.tagging.as_deref())?,
-        encryption: None,
-    };
+    let asked = encryption::asked(&request.headers, store.seed)?;
+    let mut input = request.input;
+    let tags = tagging::of_header(input.tagging.as_deref())?;
+    let headers = StoredHeaders { tags, ..stored_headers!(input) };
     check_metadata(&headers)?;
     let (bucket, key, body) = (input.bucket, input.key, input.body);
     let condition = WriteCondition::new(input.if_match, input.if_none_match);
@@ -50,18 +41,17 @@ pub(super) async fn put(store: &Arc<S3Store>, request: S3Request<PutObjectInput>
     let received = receive(store.staging_file(), body, announced).await?;
     let store = Arc::clone(store);
     let (record, expiration) = blocking(move || {
-        // Looks for the bucket as well.
-        headers.encryption = encryption::resolved(&store, &bucket, asked)?;
-        let staged = received.staged()?;
-        let etag = encryption::etag(&store, &headers, staged.md5)?;
+        // About a bucket that is not there nothing else is said.
+        let staged = received.staged().or_else(|refusal| store.bucket(&bucket).and(Err(refusal)))?;
         let record = store.commit(Write {
             bucket: &bucket,
             key: &key,
             file: staged.file,
             size: staged.size,
-            etag,
+            etag: staged.md5,
             checksums: staged.checksums,
             headers,
+            encryption: Some(asked),
             parts: Vec::new(),
             created: Created::Put,
             condition,
@@ -72,14 +62,8 @@ pub(super) async fn put(store: &Arc<S3Store>, request: S3Request<PutObjectInput>
     .await?;
     let encryption = encryption::shown(&record.headers);
     let version_id = record.shown_version();
-    let checksums = checksum::to_dto(&record.checksums);
-    Ok(PutObjectOutput {
+    let mut output = PutObjectOutput {
         e_tag: Some(ETag::Strong(record.etag)),
-        checksum_crc32: checksums.checksum_crc32,
-        checksum_crc32c: checksums.checksum_crc32c,
-        checksum_crc64nvme: checksums.checksum_crc64nvme,
-        checksum_sha1: checksums.checksum_sha1,
-        checksum_sha256: checksums.checksum_sha256,
         checksum_type: checksum::type_of(&record.checksums),
         expiration,
         version_id,
@@ -88,8 +72,30 @@ pub(super) async fn put(store: &Arc<S3Store>, request: S3Request<PutObjectInput>
         ssekms_encryption_context: encryption.context,
         bucket_key_enabled: encryption.bucket_key,
         ..PutObjectOutput::default()
-    })
+    };
+    checksum::say!(&record.checksums, in output);
+    Ok(output)
 }
+
+/// What an input says about the object that is given back with it; three inputs of `s3s` have these members. Tags and
+/// encryption are read apart.
+macro_rules! stored_headers {
+    ($input:expr) => {
+        $crate::s3::index::StoredHeaders {
+            content_type: $input.content_type.take(),
+            content_encoding: $input.content_encoding.take(),
+            content_language: $input.content_language.take(),
+            content_disposition: $input.content_disposition.take(),
+            cache_control: $input.cache_control.take(),
+            expires: $input.expires.take(),
+            metadata: $input.metadata.take().unwrap_or_default().into_iter().collect(),
+            tags: $crate::s3::tagging::Tags::new(),
+            encryption: None,
+        }
+    };
+}
+
+pub(super) use stored_headers;
 
 /// `MetadataTooLarge` beyond S3's bound.
 pub(super) fn check_metadata(headers: &StoredHeaders) -> S3Result<()> {

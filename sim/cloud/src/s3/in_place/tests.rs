@@ -55,6 +55,15 @@ impl World {
         self.files.make(&mut self.index, &plan.change, &plan.rows).expect("made");
     }
 
+    /// Makes a change whose commit the index refuses, as on a full disk.
+    fn fail_to_make(&mut self, plan: &Plan<'_>) {
+        let other = rusqlite::Connection::open(self.dir.path().join("index")).expect("opens");
+        let refuse = "CREATE TRIGGER full BEFORE UPDATE ON last_change BEGIN SELECT RAISE(ABORT, 'disk full'); END";
+        other.execute_batch(refuse).expect("made");
+        self.files.make(&mut self.index, &plan.change, &plan.rows).expect_err("the disk is full");
+        other.execute_batch("DROP TRIGGER full").expect("dropped");
+    }
+
     /// What `step` does; for a write its bytes are staged.
     fn plan(&mut self, step: Step) -> Plan<'static> {
         self.number += 1;
@@ -99,16 +108,17 @@ impl World {
         read_files(&self.dir.path().join("s3/b"), &mut files);
         let mut lines = Vec::new();
         for version in self.index.versions(BUCKET, None, usize::MAX).expect("listed") {
+            let (is_latest, since) = (version.is_latest(), version.non_current_since);
             let record = version.record;
-            let is_current = version.is_latest && !record.is_marker;
+            let is_current = is_latest && !record.is_marker;
             if !record.is_marker {
                 let body = files.remove(&self.dir.path().join("s3/b").join(&record.file));
                 assert_eq!(body, Some(record.sequence.to_string()), "the bytes of {}; {}", record.file, self.trial);
                 assert_eq!(record.file == KEY, is_current, "the current version lies under its key; {}", self.trial);
             }
             lines.push(format!(
-                "{} id={:?} marker={} latest={} since={:?}",
-                record.sequence, record.version_id, record.is_marker, version.is_latest, version.non_current_since
+                "{} id={:?} marker={} latest={is_latest} since={since:?}",
+                record.sequence, record.version_id, record.is_marker
             ));
         }
         assert!(files.is_empty(), "files without a version: {files:?}");
@@ -210,13 +220,9 @@ fn a_change_whose_commit_fails_is_taken_back_at_once() {
         let mut world = World::with(setup, Fsync::Always);
         let before = world.state();
         let plan = world.plan(step);
-        let other = rusqlite::Connection::open(world.dir.path().join("index")).expect("opens");
-        let refuse = "CREATE TRIGGER full BEFORE UPDATE ON last_change BEGIN SELECT RAISE(ABORT, 'disk full'); END";
-        other.execute_batch(refuse).expect("made");
-        world.files.make(&mut world.index, &plan.change, &plan.rows).expect_err("the disk is full");
+        world.fail_to_make(&plan);
         assert!(!world.files.has_open());
         assert_eq!(world.state(), before, "{setup:?} then {step:?}");
-        other.execute_batch("DROP TRIGGER full").expect("dropped");
         // The staging file came back, for its owner to remove.
         world.files.make(&mut world.index, &plan.change, &plan.rows).expect("made");
         assert_ne!(world.state(), before);
@@ -230,11 +236,7 @@ fn what_was_taken_back_is_not_touched_again_by_a_later_start() {
         world.trial = format!("{setup:?} then {step:?}");
         let before = world.state();
         let plan = world.plan(step);
-        let other = rusqlite::Connection::open(world.dir.path().join("index")).expect("opens");
-        let refuse = "CREATE TRIGGER full BEFORE UPDATE ON last_change BEGIN SELECT RAISE(ABORT, 'disk full'); END";
-        other.execute_batch(refuse).expect("made");
-        world.files.make(&mut world.index, &plan.change, &plan.rows).expect_err("the disk is full");
-        other.execute_batch("DROP TRIGGER full").expect("dropped");
+        world.fail_to_make(&plan);
         // The owner of the staging file removes it, or the start does.
         world.restart();
         assert_eq!(world.state(), before, "{}", world.trial);

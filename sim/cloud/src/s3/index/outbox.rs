@@ -3,7 +3,7 @@
 //! Every receiver gets every event, in order; an event is forgotten when all have it. A position is the id of the last
 //! event its receiver has taken. A receiver that is new gets what waits; one that is no longer named holds nothing back.
 
-use rusqlite::params;
+use rusqlite::{Transaction, params};
 use serde_json::Value;
 
 use super::{Index, SqlResult};
@@ -44,10 +44,7 @@ impl Index {
     ) -> SqlResult<T> {
         let transaction = self.connection.unchecked_transaction()?;
         let changed = change(self)?;
-        if let Some(event) = event {
-            let mut insert = transaction.prepare_cached("INSERT INTO outbox (document) VALUES (?)")?;
-            insert.execute([event.to_string()])?;
-        }
+        add(&transaction, event)?;
         transaction.commit()?;
         Ok(changed)
     }
@@ -80,6 +77,13 @@ impl Index {
     }
 }
 
+/// Records an event for delivery, if there is one, as part of a transaction.
+pub(super) fn add(transaction: &Transaction<'_>, event: Option<&Value>) -> SqlResult<()> {
+    let Some(event) = event else { return Ok(()) };
+    let mut insert = transaction.prepare_cached("INSERT INTO outbox (document) VALUES (?)")?;
+    insert.execute([event.to_string()]).map(drop)
+}
+
 const FORGET: &str = "DELETE FROM outbox WHERE id <= (SELECT min(position) FROM outbox_receiver)";
 
 #[cfg(test)]
@@ -91,7 +95,7 @@ mod tests {
 
     fn index_with(events: usize) -> (tempfile::TempDir, Index) {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut index = Index::open(&dir.path().join("index"), Fsync::Never).expect("opens");
+        let index = Index::open(&dir.path().join("index"), Fsync::Never).expect("opens");
         for number in 0..events {
             index.set_rules("b", "[]", Some(&json!(number))).expect("recorded");
         }

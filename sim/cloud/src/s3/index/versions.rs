@@ -11,7 +11,7 @@ use lakebed_contract::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
-use super::{Index, ObjectRecord, SqlResult, conversion_failure, json_column, to_json};
+use super::{Index, ObjectRecord, SqlResult, conversion_failure, json_column, outbox, to_json};
 
 /// The two halves of the listing of all versions, in its order.
 pub(super) const OBJECTS_FROM: &str = "SELECT key, record FROM object WHERE bucket = ?1 AND key >= ?2 ORDER BY key";
@@ -22,9 +22,14 @@ SELECT key, record, non_current_since FROM version WHERE bucket = ?1 AND (key, n
 pub(in crate::s3) struct VersionEntry {
     pub(in crate::s3) key: String,
     pub(in crate::s3) record: ObjectRecord,
-    pub(in crate::s3) is_latest: bool,
     /// When a newer version came, of those that are not the latest.
     pub(in crate::s3) non_current_since: Option<Timestamp>,
+}
+
+impl VersionEntry {
+    pub(in crate::s3) fn is_latest(&self) -> bool {
+        self.non_current_since.is_none()
+    }
 }
 
 /// What becomes of the row in `object`.
@@ -84,8 +89,7 @@ impl Listed {
         // There may be 10,000, and no listing names them.
         let record = ObjectRecord { parts: Vec::new(), ..record };
         let key = String::from_utf8(self.key).map_err(|error| conversion_failure(0, error))?;
-        let non_current_since = self.version.flatten();
-        Ok(VersionEntry { key, record, is_latest: non_current_since.is_none(), non_current_since })
+        Ok(VersionEntry { key, record, non_current_since: self.version.flatten() })
     }
 }
 
@@ -122,10 +126,7 @@ impl Index {
                 delete.execute(params![bucket, key])?;
             }
         }
-        if let Some(event) = &rows.event {
-            let mut insert = transaction.prepare_cached("INSERT INTO outbox (document) VALUES (?)")?;
-            insert.execute([event.to_string()])?;
-        }
+        outbox::add(&transaction, rows.event.as_ref())?;
         if let Some(upload) = rows.ended_upload {
             transaction.execute("DELETE FROM part WHERE upload = ?", [upload])?;
             transaction.execute("DELETE FROM upload WHERE id = ?", [upload])?;

@@ -151,10 +151,7 @@ fn rule(
     }
     let events: Vec<String> = events.into_iter().map(String::from).collect();
     if events.is_empty() {
-        return Err(s3_error!(
-            MalformedXML,
-            "The XML you provided was not well-formed or did not validate against our published schema"
-        ));
+        return Err(s3_error!(MalformedXML));
     }
     for event in &events {
         check_event(event)?;
