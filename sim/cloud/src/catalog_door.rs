@@ -49,8 +49,7 @@ async fn admit<'a>(
     if matches!(entry, Entry::Open) {
         return Ok((Request::from_parts(parts, Body::new(body)), None));
     }
-    let body =
-        buffers.read(&parts.headers, body, BODY_BYTES_MAX).await.map_err(|unread| Box::new(not_read(&unread)))?;
+    let body = buffers.read(body, BODY_BYTES_MAX).await.map_err(|unread| Box::new(not_read(&unread)))?;
     guard.finish(&entry, &parts, &body.bytes).map_err(|denial| Box::new(refusal(&denial)))?;
     Ok((Request::from_parts(parts, Body::from(body.bytes.clone())), Some(body)))
 }
@@ -93,7 +92,7 @@ async fn token(guard: &Guard, buffers: &Buffers, request: Request<Incoming>) -> 
     if parts.method != Method::POST {
         return no_token(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "only POST");
     }
-    let form = match buffers.read(&parts.headers, body, FORM_BYTES_MAX).await {
+    let form = match buffers.read(body, FORM_BYTES_MAX).await {
         Ok(form) => form,
         Err(unread) => return not_read(&unread),
     };

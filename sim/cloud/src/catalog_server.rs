@@ -50,8 +50,7 @@ impl CatalogServer {
         let CatalogServerConfig { port, state_dir, endpoints, clock, seed } = config;
         fs::create_dir_all(&state_dir).map_err(CloudError::state("create", &state_dir))?;
         let state_lock = lock_state(&state_dir)?;
-        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
-        let port = listener.local_addr().map_err(|source| CloudError::Listen { port, source })?.port();
+        let (listener, address) = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
         let catalog =
             Arc::new(Catalog::open(&state_dir.join("catalog"), endpoints, clock, seed, Fsync::Always)?).router();
         let routes = Router::new().nest(&format!("/{CATALOG_PATH_SEGMENT}"), catalog);
@@ -62,7 +61,7 @@ impl CatalogServer {
                 tracing::warn!(%error, "the catalog stopped listening");
             }
         });
-        let url = format!("http://127.0.0.1:{port}/{CATALOG_PATH_SEGMENT}");
+        let url = format!("http://{address}/{CATALOG_PATH_SEGMENT}");
         Ok(Self { url, finish, task: AbortOnDropHandle::new(task), _state_lock: state_lock })
     }
 

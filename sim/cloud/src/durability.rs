@@ -5,7 +5,7 @@
 //!
 //! | store | [`Fsync::Always`] | [`Fsync::Interval`] | [`Fsync::Never`] |
 //! | --- | --- | --- | --- |
-//! | S3 objects and their index | file, folder and index are flushed before the answer | flushed once a second | when the operating system likes |
+//! | S3 objects and their index | file, folder and index are flushed before the answer | flushed once a second | the index at checkpoints, the rest when the operating system likes |
 //! | DynamoDB and its streams | SQLite with `synchronous=FULL`: each commit is flushed before the answer | `NORMAL`, the write-ahead log is flushed once a second | `NORMAL`: flushed at checkpoints |
 //! | Kinesis records | the shard's log is flushed before the answer; requests that wait at the same time share a flush | flushed once a second | when the operating system likes |
 //! | Kinesis streams and shards | description and folder are flushed before the answer | as with `Always`: they are few | when the operating system likes |

@@ -3,7 +3,7 @@
 //! Errors of single requests never come here: they are answered to the client in the error shape of its protocol.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use lakebed_contract::FaultKind;
@@ -21,11 +21,11 @@ pub enum CloudError {
         /// The port asked for.
         port: u16,
     },
-    /// The port cannot be listened on for another reason.
-    #[error("failed to listen on port {port}")]
+    /// The address cannot be listened on for another reason.
+    #[error("failed to listen on {address}")]
     Listen {
-        /// The port asked for.
-        port: u16,
+        /// The address asked for.
+        address: SocketAddr,
         /// Why.
         #[source]
         source: io::Error,

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response};
 use lakebed_contract::{Clock, EventSink, RecordedEvent};
 use serde::Deserialize;
 use tokio::sync::broadcast;
@@ -58,14 +58,7 @@ impl EventFeed {
     }
 
     /// The answer to `GET /_lakebed/events`; it ends with `finish`.
-    pub(crate) fn answer(&self, method: &Method, finish: CancellationToken) -> Response<Body> {
-        if *method != Method::GET {
-            let mut response = Response::new(Body::from(r#"{"message":"only GET"}"#));
-            *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
-            return response;
-        }
+    pub(crate) fn answer(&self, finish: CancellationToken) -> Response<Body> {
         let reader = Reader { events: self.sender.subscribe(), finish, is_new: true };
         let told = futures::stream::unfold(reader, |mut reader| async move {
             let told = reader.next().await?;

@@ -138,19 +138,6 @@ impl Hook {
         }
     }
 
-    /// The service and the operation of an `X-Amz-Target`, where anything can strike.
-    fn named<'a>(&self, target: &'a str) -> Option<(Service, &'a str)> {
-        self.0.as_ref()?;
-        let (service, operation) = target.split_once('.')?;
-        let service = match service {
-            "DynamoDB_20120810" => Service::DynamoDb,
-            "DynamoDBStreams_20120810" => Service::DynamoDbStreams,
-            "Kinesis_20131202" => Service::Kinesis,
-            _ => return None,
-        };
-        Some((service, operation))
-    }
-
     /// Does the operation that `target` names, whose request is in memory, as far as the plan lets it be done;
     /// `failure` is how the service answers when something of its own went wrong.
     pub(crate) async fn around<Run, Answer>(
@@ -164,7 +151,8 @@ impl Hook {
         Answer: Future<Output = Response<Body>>,
     {
         // Most have no plan, and need not take the target apart.
-        let struck = match self.named(target) {
+        let named = if self.is_armed() { Service::of_target(target) } else { None };
+        let struck = match named {
             Some((service, operation)) => self.ask(service, operation).await,
             None => None,
         };

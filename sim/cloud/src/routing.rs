@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::body::Body;
-use http::header::{CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use lakebed_contract::Seed;
+use lakebed_contract::{Clock, Seed};
 use s3s::service::S3Service;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ use crate::dynamodb::DynamoDb;
 use crate::event_feed::EventFeed;
 use crate::hook::Hook;
 use crate::kinesis::{Kinesis, Wire};
-use crate::s3;
+use crate::{matrix, s3};
 
 /// Largest AWS JSON body: ten MiB of Kinesis records in base64, and room for the rest.
 const JSON_BODY_BYTES_MAX: usize = 16 * 1024 * 1024 + 1024 * 1024;
@@ -40,7 +40,7 @@ pub(crate) const CATALOG_PATH_SEGMENT: &str = "iceberg";
 const HEALTH_PATH: &str = "/_lakebed/health";
 const EVENTS_PATH: &str = "/_lakebed/events";
 const JSON: &str = "application/json";
-/// The JSON protocols, as a request names them and its answer must.
+/// The JSON protocols, as a request names them and its answer must where no service is known.
 const JSON_TYPES: [&str; 2] = ["application/x-amz-json-1.0", "application/x-amz-json-1.1"];
 
 /// What the port tells of itself.
@@ -86,7 +86,7 @@ impl Services {
             request_ids,
             about,
             guard,
-            buffers: Buffers::new(),
+            buffers: Buffers::new(Clock::wall()),
             hook: Hook::default(),
         }
     }
@@ -169,15 +169,18 @@ fn answer_events(services: &Services, request: Request<Incoming>) -> Response<Bo
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return response;
     }
-    services.about.feed.answer(&parts.method, services.about.finish.clone())
+    if parts.method != Method::GET {
+        return only_get();
+    }
+    services.about.feed.answer(services.about.finish.clone())
 }
 
 /// The service that a target names.
 fn json_service(target: &str) -> Option<Service> {
-    match target.split_once('.').map_or(target, |(service, _)| service) {
-        "DynamoDB_20120810" | "DynamoDBStreams_20120810" => Some(Service::DynamoDb),
-        "Kinesis_20131202" => Some(Service::Kinesis),
-        _ => None,
+    match matrix::Service::of_target(target)?.0 {
+        matrix::Service::DynamoDb | matrix::Service::DynamoDbStreams => Some(Service::DynamoDb),
+        matrix::Service::Kinesis => Some(Service::Kinesis),
+        matrix::Service::S3 => None,
     }
 }
 
@@ -215,7 +218,7 @@ async fn handle_json(
     parts: &Parts,
     body: Incoming,
 ) -> Result<Response<Body>, Box<Response<Body>>> {
-    let refused = |code: &str, message: &str| Box::new(json_error(parts, Some(service), code, message));
+    let refused = |code: &'static str, message: &str| Box::new(json_error(parts, Some(service), code, message));
     let denied = |denial: Denial| {
         let Rendered { code, message, .. } = denial.for_json(service);
         refused(code, &message)
@@ -226,14 +229,13 @@ async fn handle_json(
         return Err(refused("SerializationException", message));
     }
     let entry = services.guard.begin(parts, service).map_err(denied)?;
-    let body =
-        services.buffers.read(&parts.headers, body, JSON_BODY_BYTES_MAX).await.map_err(|unread| match unread {
-            Unread::TooLong => {
-                refused("RequestEntityTooLargeException", "the request body is longer than any valid request")
-            }
-            Unread::TooSlow => refused("RequestTimeoutException", "the request body did not come in time"),
-            Unread::Broken(why) => refused("SerializationException", &format!("failed to read the body: {why}")),
-        })?;
+    let body = services.buffers.read(body, JSON_BODY_BYTES_MAX).await.map_err(|unread| match unread {
+        Unread::TooLong => {
+            refused("RequestEntityTooLargeException", "the request body is longer than any valid request")
+        }
+        Unread::TooSlow => refused("RequestTimeoutException", "the request body did not come in time"),
+        Unread::Broken(why) => refused("SerializationException", &format!("failed to read the body: {why}")),
+    })?;
     services.guard.finish(&entry, parts, &body.bytes).map_err(denied)?;
     let bytes = body.bytes.clone();
     let run = || async {
@@ -255,32 +257,29 @@ fn host_of(parts: &Parts) -> String {
     header.or_else(|| Some(parts.uri.authority()?.as_str())).unwrap_or_default().to_owned()
 }
 
-/// An error of the JSON protocols, in the form of the request.
-fn json_error(parts: &Parts, service: Option<Service>, code: &str, message: &str) -> Response<Body> {
-    let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    let code = match service {
-        Some(Service::DynamoDb) => format!("com.amazon.coral.service#{code}"),
-        _ => code.to_owned(),
-    };
-    let body = json!({ "__type": code, "message": message });
-    let wire = Wire::of(parts.headers.get(CONTENT_TYPE));
-    if service == Some(Service::Kinesis) && wire == Wire::Cbor {
-        let mut response = json_response(StatusCode::BAD_REQUEST, wire.content_type(), &body);
-        *response.body_mut() = Body::from(wire.write(&body));
-        return response;
+/// An error of the JSON protocols, as the service words and dresses its own.
+fn json_error(parts: &Parts, service: Option<Service>, code: &'static str, message: &str) -> Response<Body> {
+    let kind = parts.headers.get(CONTENT_TYPE);
+    match service {
+        Some(Service::DynamoDb) => DynamoDb::refused(code, message).map(Body::from),
+        Some(Service::Kinesis) => Kinesis::refused(code, message, Wire::of(kind)),
+        _ => {
+            let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next()).unwrap_or_default().trim();
+            let kind = JSON_TYPES.into_iter().find(|known| *known == kind).unwrap_or(JSON);
+            json_response(StatusCode::BAD_REQUEST, kind, &json!({ "__type": code, "message": message }))
+        }
     }
-    let kind = JSON_TYPES.into_iter().find(|known| *known == kind).unwrap_or(match service {
-        Some(Service::DynamoDb) => JSON_TYPES[0],
-        Some(Service::Kinesis) => JSON_TYPES[1],
-        _ => JSON,
-    });
-    json_response(StatusCode::BAD_REQUEST, kind, &body)
+}
+
+fn only_get() -> Response<Body> {
+    let mut response = json_response(StatusCode::METHOD_NOT_ALLOWED, JSON, &json!({ "message": "only GET" }));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    response
 }
 
 fn health(method: &Method, state_dir: Option<&Path>) -> Response<Body> {
     if !matches!(*method, Method::GET | Method::HEAD) {
-        return json_response(StatusCode::METHOD_NOT_ALLOWED, JSON, &json!({ "message": "only GET" }));
+        return only_get();
     }
     let mut body = json!({
         "status": "running",

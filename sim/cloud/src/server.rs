@@ -77,8 +77,7 @@ impl Cloud {
         let state_dir = config.state_dir.clone();
         fs::create_dir_all(&state_dir).map_err(CloudError::state("create", &state_dir))?;
         let state_lock = lock_state(&state_dir)?;
-        let listener = listen(SocketAddr::new(config.bind, config.port)).await?;
-        let address = listener.local_addr().map_err(|source| CloudError::Listen { port: config.port, source })?;
+        let (listener, address) = listen(SocketAddr::new(config.bind, config.port)).await?;
         let endpoints = endpoints_at(address, &config.auth);
 
         let folder = |name: &str| {
@@ -191,12 +190,15 @@ fn endpoints_at(address: SocketAddr, auth: &Auth) -> Endpoints {
     }
 }
 
-pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, CloudError> {
-    let port = address.port();
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => CloudError::PortTaken { port },
-        _ => CloudError::Listen { port, source },
-    })
+/// A listener, and the address it has: with the port that was found free, where any would do.
+pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CloudError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => CloudError::PortTaken { port: address.port() },
+        _ => CloudError::Listen { address, source },
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 /// What the accepting task and the connections share.

@@ -35,14 +35,19 @@ impl Failure {
         Self::new(StatusCode::BAD_REQUEST, "com.amazon.coral.validate#ValidationException", message)
     }
 
+    /// The request comes to no operation.
+    pub(super) fn at_the_door(name: &str, message: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, &format!("{CORAL}#{name}"), message)
+    }
+
     /// The body is not what the operation takes. `message` must not quote the body.
     pub(super) fn serialization(message: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, &format!("{CORAL}#SerializationException"), message)
+        Self::at_the_door("SerializationException", message)
     }
 
     pub(super) fn unknown_operation(target: &str) -> Self {
         let message = format!("operation `{target}` is not implemented by lakebed");
-        Self::new(StatusCode::BAD_REQUEST, &format!("{CORAL}#UnknownOperationException"), &message)
+        Self::at_the_door("UnknownOperationException", &message)
     }
 
     pub(super) fn internal(message: &str) -> Self {

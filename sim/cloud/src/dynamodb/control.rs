@@ -4,7 +4,8 @@
 //! Terraform and older SDKs ask for these and stop when they are refused. Nothing here can be changed: the writes that
 //! belong to them (`UpdateContinuousBackups`, …) are refused.
 
-use dynoxide::Database;
+use dynoxide::actions::update_time_to_live::{UpdateTimeToLiveRequest, UpdateTimeToLiveResponse};
+use dynoxide::{Database, DynoxideError};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
@@ -26,33 +27,22 @@ struct DescribeContinuousBackups {
     table_name: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct UpdateTimeToLive {
-    table_name: String,
-    time_to_live_specification: TimeToLiveSpecification,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct TimeToLiveSpecification {
-    enabled: bool,
-    attribute_name: String,
-}
-
-/// A ValidationException where time to live is already as the request wants it, which dynoxide lets pass.
-pub(super) fn refuse_same_time_to_live(tables: &Database, body: &str) -> Result<(), Failure> {
-    // What is not such a request is refused behind us.
-    let Ok(UpdateTimeToLive { table_name, time_to_live_specification: wanted }) = serde_json::from_str(body) else {
-        return Ok(());
-    };
-    let Some(table) = tables.get_table_metadata(&table_name)? else { return Ok(()) };
-    match (wanted.enabled, table.ttl_enabled) {
-        (true, true) if table.ttl_attribute.as_ref() == Some(&wanted.attribute_name) => {
-            Err(Failure::validation("TimeToLive is already enabled"))
-        }
-        (false, false) => Err(Failure::validation("TimeToLive is already disabled")),
-        _ => Ok(()),
+/// dynoxide's, and a refusal where time to live is already as the request wants it, which dynoxide lets pass. An empty name
+/// is dynoxide's to refuse.
+pub(super) fn update_time_to_live(
+    tables: &Database,
+    request: UpdateTimeToLiveRequest,
+) -> Result<UpdateTimeToLiveResponse, DynoxideError> {
+    let wanted = &request.time_to_live_specification;
+    let table = tables.get_table_metadata(&request.table_name)?.filter(|_| !wanted.attribute_name.is_empty());
+    let already = table.and_then(|table| match (wanted.enabled, table.ttl_enabled) {
+        (true, true) => (table.ttl_attribute.as_ref() == Some(&wanted.attribute_name)).then_some("enabled"),
+        (false, false) => Some("disabled"),
+        _ => None,
+    });
+    match already {
+        Some(already) => Err(DynoxideError::ValidationException(format!("TimeToLive is already {already}"))),
+        None => tables.update_time_to_live(request),
     }
 }
 

@@ -1,9 +1,9 @@
 //! With limits, tables take their time: CREATING, UPDATING and DELETING last a few seconds of the clock.
 //!
 //! AWS promises no time; six seconds were seen. Meanwhile the table refuses what AWS refuses: items of a table that is being
-//! made or deleted are not found, and a table that is changing cannot be changed. Without limits every change is done when it
-//! is answered. What goes on is kept beside the tables, so a deletion that was answered is finished after a restart. A table is
-//! really deleted when its time is up and somebody asks for anything.
+//! made or deleted are not found, and a table that is changing cannot be changed; PartiQL is not looked into. Without limits
+//! every change is done when it is answered. What goes on is kept beside the tables, so a deletion that was answered is
+//! finished after a restart. A table is really deleted when its time is up and somebody asks for anything of tables.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -116,8 +116,10 @@ impl Lifecycle {
             "DeleteTable" => self.delete(asked, &request, changing),
             "DescribeTable" => {
                 let answer = asked.run(&self.changes)?;
-                let status = status_of(&changing, name_of(&request["TableName"]));
-                Ok(status.map_or_else(|| answer.clone(), |status| with_status(&answer, "Table", status)))
+                Ok(match status_of(&changing, name_of(&request["TableName"])) {
+                    Some(status) => with_status(&answer, "Table", status),
+                    None => answer,
+                })
             }
             operation if OF_ITEMS.contains(&operation) => {
                 let is_away = |table: &str| status_of(&changing, table).is_some_and(|s| s != Status::Updating);
@@ -211,9 +213,12 @@ fn status_of(changing: &Changing, table: &str) -> Option<Status> {
     changing.get(table).map(|(status, _)| *status)
 }
 
-/// A table's name out of a name or an ARN.
+/// The name of the table that a member names, by a name or an ARN.
 fn name_of(named: &Value) -> &str {
-    let named = named.as_str().unwrap_or_default();
+    table_in(named.as_str().unwrap_or_default())
+}
+
+fn table_in(named: &str) -> &str {
     named.split_once(":table/").map_or(named, |(_, rest)| rest.split('/').next().unwrap_or(rest))
 }
 
@@ -221,7 +226,7 @@ fn name_of(named: &Value) -> &str {
 fn tables_of(request: &Value) -> Vec<&str> {
     let one = request.get("TableName").map(name_of);
     let batch = request["RequestItems"].as_object().into_iter().flatten();
-    let batch = batch.map(|(table, _)| table.split_once(":table/").map_or(table.as_str(), |(_, name)| name));
+    let batch = batch.map(|(table, _)| table_in(table));
     let actions = request["TransactItems"].as_array().into_iter().flatten();
     let actions = actions.filter_map(Value::as_object).flat_map(|action| action.values());
     one.into_iter().chain(batch).chain(actions.map(|action| name_of(&action["TableName"]))).collect()

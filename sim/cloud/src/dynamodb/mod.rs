@@ -34,10 +34,9 @@ use lakebed_contract::Clock;
 
 use crate::config::{CloudConfig, Fsync};
 use crate::durability::WriteAheadLog;
-use crate::limits::dynamodb::{DynamoDbLimits, Reading};
+use crate::limits::dynamodb::DynamoDbLimits;
 use answer::Failure;
 use changes::ChangeLog;
-use iterator::ShardIterator;
 use lifecycle::{Asked, Lifecycle};
 use streams::Streams;
 use tokens::Tokens;
@@ -123,12 +122,12 @@ impl DynamoDb {
         let changes = ChangeLog::open(&path, config.fsync)
             .map_err(|source| DynamoDbError::OpenChangeLog { path: path.clone(), source })?;
         let changes = Arc::new(changes);
-        let streams = Arc::new(Streams::new(Arc::clone(&changes), clock.clone(), config.limits));
+        let limits = Arc::new(DynamoDbLimits::new(config));
+        let streams = Arc::new(Streams::new(Arc::clone(&changes), config, Arc::clone(&limits)));
         let tokens = Arc::new(Tokens::new(Arc::clone(&changes)));
         let lifecycle = Lifecycle::open(Arc::clone(&changes), config.limits)
             .map_err(|source| DynamoDbError::OpenChangeLog { path: path.clone(), source })?;
         let lifecycle = Arc::new(lifecycle);
-        let limits = Arc::new(DynamoDbLimits::new(config));
         let upkeep = Arc::new(Upkeep::new(tables.clone(), Arc::clone(&changes), clock.clone()));
         tokio::spawn(Arc::clone(&upkeep).run());
         Ok(Self { tables, changes, streams, tokens, lifecycle, upkeep, limits, clock })
@@ -142,7 +141,6 @@ impl DynamoDb {
     /// Answers one AWS JSON 1.0 request; `target` is its `X-Amz-Target` header, e.g. `DynamoDB_20120810.PutItem`, and
     /// `host` the endpoint it was sent to.
     pub async fn handle(&self, target: &str, host: &str, body: Bytes) -> http::Response<Bytes> {
-        self.upkeep.nudge();
         answer::respond(self.run(target, host, body).await)
     }
 
@@ -150,6 +148,11 @@ impl DynamoDb {
     pub(crate) fn failure() -> http::Response<Bytes> {
         let message = "The request processing has failed because of an unknown error, exception or failure.";
         answer::respond(Err(Failure::internal(message)))
+    }
+
+    /// The answer to a request that is refused before it comes to an operation.
+    pub(crate) fn refused(code: &str, message: &str) -> http::Response<Bytes> {
+        answer::respond(Err(Failure::at_the_door(code, message)))
     }
 
     async fn run(&self, target: &str, host: &str, body: Bytes) -> Result<String, Failure> {
@@ -168,7 +171,6 @@ impl DynamoDb {
                     })
                 })
             } else if let Some(operation) = target.strip_prefix(STREAMS_TARGET) {
-                let _reading = if operation == "GetRecords" { reading(&limits, body)? } else { None };
                 streams.run(operation, body)
             } else {
                 Err(Failure::unknown_operation(&target))
@@ -182,14 +184,6 @@ impl DynamoDb {
             }
         }
     }
-}
-
-/// The place among the readers of a stream shard, where they are counted. What is no iterator is refused by whoever reads.
-fn reading(limits: &DynamoDbLimits, body: &str) -> Result<Option<Reading>, Failure> {
-    let request = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
-    let iterator = request["ShardIterator"].as_str().and_then(ShardIterator::decode);
-    let shard = iterator.map(|iterator| format!("{} of {}", iterator.shard, iterator.stream_arn));
-    Ok(shard.map(|shard| limits.reader(&shard)).transpose()?.flatten())
 }
 
 /// A table's description, for its capacity; `None` for one that is not there.

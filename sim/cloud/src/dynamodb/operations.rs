@@ -35,10 +35,7 @@ pub(super) fn run(tables: &Database, host: &str, operation: &str, body: &str) ->
         "BatchWriteItem" => call(body, |request| tables.batch_write_item(request)),
         "TransactWriteItems" => call(body, |request| tables.transact_write_items(request)),
         "TransactGetItems" => call(body, |request| tables.transact_get_items(request)),
-        "UpdateTimeToLive" => {
-            control::refuse_same_time_to_live(tables, body)?;
-            call(body, |request| tables.update_time_to_live(request))
-        }
+        "UpdateTimeToLive" => call(body, |request| control::update_time_to_live(tables, request)),
         "DescribeTimeToLive" => call(body, |request| tables.describe_time_to_live(request)),
         "ExecuteStatement" => call(body, |request| tables.execute_statement(request)),
         "ExecuteTransaction" => call(body, |request| tables.execute_transaction(request)),

@@ -45,20 +45,21 @@ DROP TRIGGER IF EXISTS "lakebed:stream_ends";
 CREATE TRIGGER "lakebed:stream_ends" AFTER UPDATE OF stream_enabled, stream_label ON _tables
 WHEN OLD.stream_enabled = 1 AND (NEW.stream_enabled IS NOT 1 OR NEW.stream_label IS NOT OLD.stream_label)
 BEGIN
-    UPDATE "lakebed:streams"
-    SET last_id = COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '_stream_records'), 0)
-    WHERE table_name = OLD.table_name AND last_id IS NULL AND label = OLD.stream_label;
     INSERT OR IGNORE INTO "lakebed:ended" (table_name, label, second)
     SELECT OLD.table_name, OLD.stream_label, second FROM "lakebed:present";
 END;
 DROP TRIGGER IF EXISTS "lakebed:stream_ends_with_table";
 CREATE TRIGGER "lakebed:stream_ends_with_table" AFTER DELETE ON _tables WHEN OLD.stream_enabled = 1
 BEGIN
-    UPDATE "lakebed:streams"
-    SET last_id = COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '_stream_records'), 0)
-    WHERE table_name = OLD.table_name AND last_id IS NULL AND label = OLD.stream_label;
     INSERT OR IGNORE INTO "lakebed:ended" (table_name, label, second)
     SELECT OLD.table_name, OLD.stream_label, second FROM "lakebed:present";
+END;
+DROP TRIGGER IF EXISTS "lakebed:stream_has_ended";
+CREATE TRIGGER "lakebed:stream_has_ended" AFTER INSERT ON "lakebed:ended"
+BEGIN
+    UPDATE "lakebed:streams"
+    SET last_id = COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '_stream_records'), 0)
+    WHERE table_name = NEW.table_name AND label = NEW.label AND last_id IS NULL;
 END;
 DROP TRIGGER IF EXISTS "lakebed:stream_begins";
 CREATE TRIGGER "lakebed:stream_begins" AFTER UPDATE OF stream_enabled, stream_label ON _tables

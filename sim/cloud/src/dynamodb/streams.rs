@@ -21,7 +21,8 @@ use super::operations::checked;
 use super::rolling::{Shard, retained_since};
 use super::shards::{Described, is_shown, shard_page, shown_shards};
 use super::stream_record::{Records, record};
-use crate::config::Limits;
+use crate::config::{CloudConfig, Limits};
+use crate::limits::dynamodb::DynamoDbLimits;
 use crate::matrix::Service;
 use crate::validation;
 
@@ -40,6 +41,7 @@ pub(super) struct Streams {
     changes: Arc<ChangeLog>,
     clock: Clock,
     limits: Limits,
+    readers: Arc<DynamoDbLimits>,
 }
 
 #[derive(Deserialize)]
@@ -84,8 +86,9 @@ struct GetRecords {
 }
 
 impl Streams {
-    pub(super) fn new(changes: Arc<ChangeLog>, clock: Clock, limits: Limits) -> Self {
-        Self { changes, clock, limits }
+    /// `readers` counts who reads a shard, where that is limited.
+    pub(super) fn new(changes: Arc<ChangeLog>, config: &CloudConfig, readers: Arc<DynamoDbLimits>) -> Self {
+        Self { changes, clock: config.clock.clone(), limits: config.limits, readers }
     }
 
     /// Runs one operation and returns its answer's JSON.
@@ -232,6 +235,7 @@ impl Streams {
             return Err(Failure::service("ExpiredIteratorException", "Iterator expired: it is older than 15 minutes"));
         }
         let name = parse_stream_arn(&iterator.stream_arn).ok_or_else(|| no_stream(&iterator.stream_arn))?;
+        let _reading = self.readers.reader(&format!("{} of {}", iterator.shard, iterator.stream_arn))?;
         let named = Named { name, shard: iterator.shard, since: retained_since(now) };
         let read = self.changes.read(&named, iterator.position, (limit, BYTES_PER_PAGE))?;
         let (stream, changes) = read.ok_or_else(|| no_stream(&iterator.stream_arn))?;
@@ -282,4 +286,36 @@ fn no_stream(arn: &str) -> Failure {
 fn trimmed() -> Failure {
     let message = "The operation attempted to read past the oldest stream record in a shard.";
     Failure::service("TrimmedDataAccessException", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use lakebed_contract::{Seed, Timestamp};
+
+    use super::*;
+    use crate::config::Fsync;
+
+    #[test]
+    fn a_third_reader_of_a_shard_is_refused_until_one_is_done() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("tables.sqlite");
+        drop(dynoxide::Database::new(path.to_str().expect("text")).expect("made"));
+        let clock = Clock::virtual_at(Timestamp::from_seconds(1_000));
+        let mut config = CloudConfig::new(dir.path(), clock.clone(), Seed(7));
+        config.limits = Limits::Aws;
+        let readers = Arc::new(DynamoDbLimits::new(&config));
+        let changes = Arc::new(ChangeLog::open(&path, Fsync::Never).expect("opens"));
+        let streams = Streams::new(changes, &config, Arc::clone(&readers));
+        let arn = stream_arn("orders", "17.5");
+        let iterator = ShardIterator { stream_arn: arn.clone(), shard: 0, position: 0, issued: clock.now() };
+        let body = json!({ "ShardIterator": iterator.encode() }).to_string();
+        let told = || format!("{:?}", streams.run("GetRecords", &body).expect_err("there is no such stream"));
+        let reader = || readers.reader(&format!("0 of {arn}")).expect("free");
+        let _one = reader();
+        assert!(told().contains("ResourceNotFoundException"), "the second may look");
+        let two = reader();
+        assert!(told().contains("LimitExceededException"));
+        drop(two);
+        assert!(told().contains("ResourceNotFoundException"));
+    }
 }

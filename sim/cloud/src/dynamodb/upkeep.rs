@@ -5,13 +5,11 @@
 //! due as soon as the clock has passed its moment, however far it jumped. [`Upkeep::end`] lets the page in hand finish
 //! and no other begin. What fails is logged and tried again by the next round.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dynoxide::Database;
 use lakebed_contract::{Clock, Timestamp};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::changes::{ChangeLog, Expiry, STREAM_RETENTION};
@@ -28,46 +26,31 @@ pub(super) struct Upkeep {
     tables: Database,
     changes: Arc<ChangeLog>,
     clock: Clock,
-    /// When the next round is due, as a [`Timestamp`].
-    due: AtomicI64,
-    overdue: Notify,
     /// Held by the page in hand.
     page: Mutex<()>,
     ended: CancellationToken,
 }
 
 impl Upkeep {
-    /// The first round is due an interval from now.
     pub(super) fn new(tables: Database, changes: Arc<ChangeLog>, clock: Clock) -> Self {
-        let due = AtomicI64::new(clock.now().plus(UPKEEP_INTERVAL).0);
-        let (overdue, page, ended) = (Notify::new(), Mutex::new(()), CancellationToken::new());
-        Self { tables, changes, clock, due, overdue, page, ended }
+        Self { tables, changes, clock, page: Mutex::new(()), ended: CancellationToken::new() }
     }
 
-    /// Wakes the rounds if one is overdue. A clock that was moved between the end of a round and the beginning of its
-    /// pause would otherwise be noticed only an interval later.
-    pub(super) fn nudge(&self) {
-        if self.clock.now() >= self.due() {
-            self.overdue.notify_one();
-        }
-    }
-
-    /// Runs rounds until the store ends.
-    pub(super) async fn run(self: Arc<Self>) {
-        loop {
-            let due = self.due();
-            tokio::select! {
-                () = self.clock.sleep(due.since(self.clock.now())) => {}
-                () = self.overdue.notified() => {}
-                () = self.ended.cancelled() => return,
-            }
-            if self.clock.now() < due {
-                // Woken for the round that has just been done.
-                continue;
-            }
-            let upkeep = Arc::clone(&self);
-            if let Err(error) = tokio::task::spawn_blocking(move || upkeep.round()).await {
-                tracing::error!(%error, "a round of upkeep did not finish");
+    /// Runs rounds until the store ends. The first is due an interval from this call, whenever it is polled.
+    pub(super) fn run(self: Arc<Self>) -> impl Future<Output = ()> + Send {
+        let mut due = self.clock.now().plus(UPKEEP_INTERVAL);
+        async move {
+            loop {
+                tokio::select! {
+                    () = self.clock.sleep_until(due) => {}
+                    () = self.ended.cancelled() => return,
+                }
+                let now = self.clock.now();
+                due = now.plus(UPKEEP_INTERVAL);
+                let upkeep = Arc::clone(&self);
+                if let Err(error) = tokio::task::spawn_blocking(move || upkeep.round(now)).await {
+                    tracing::error!(%error, "a round of upkeep did not finish");
+                }
             }
         }
     }
@@ -78,13 +61,7 @@ impl Upkeep {
         drop(self.page.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn due(&self) -> Timestamp {
-        Timestamp(self.due.load(Ordering::Relaxed))
-    }
-
-    fn round(&self) {
-        let now = self.clock.now();
-        self.due.store(now.plus(UPKEEP_INTERVAL).0, Ordering::Relaxed);
+    fn round(&self, now: Timestamp) {
         match self.changes.expiries(None) {
             Ok(expiries) => expiries.iter().for_each(|expiry| self.expire(expiry, now)),
             Err(error) => tracing::error!(%error, "failed to list the tables whose items expire"),

@@ -69,7 +69,7 @@ impl Wire {
         if named.is_some_and(|kind| kind.trim().eq_ignore_ascii_case(CBOR_TYPE)) { Self::Cbor } else { Self::Json }
     }
 
-    pub(crate) fn content_type(self) -> &'static str {
+    pub(super) fn content_type(self) -> &'static str {
         match self {
             Self::Json => JSON_TYPE,
             Self::Cbor => CBOR_TYPE,
@@ -86,7 +86,7 @@ impl Wire {
     }
 
     /// As [`Wire::encode`], of what is JSON already.
-    pub(crate) fn write(self, answer: &Value) -> Vec<u8> {
+    pub(super) fn write(self, answer: &Value) -> Vec<u8> {
         if self == Self::Json {
             return answer.to_string().into_bytes();
         }

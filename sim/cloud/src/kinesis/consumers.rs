@@ -9,8 +9,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use lakebed_contract::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,6 +16,8 @@ use serde_json::{Value, json};
 use super::describe::seconds;
 use super::description::{Consumer, StreamDescription};
 use super::error::{ACCOUNT, KinesisError};
+use super::listing::{invalid_token, refuse_expired, refuse_other_creation};
+use super::opaque;
 use super::operations::{Answer, Operations, parsed};
 use super::stream::Stream;
 use super::tags;
@@ -31,7 +31,6 @@ const CREATING_MAX: usize = 5;
 /// How long a consumer is CREATING where AWS's limits are asked for.
 const CREATION: Duration = Duration::from_secs(5);
 const LISTED_DEFAULT: usize = 100;
-const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 
 /// A consumer's ARN taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +64,8 @@ impl ConsumerArn {
     }
 }
 
-fn resource_in(arn: &str) -> Option<&str> {
+/// What is behind `stream/` in an ARN: a stream's name, and the consumer if the ARN is one's.
+pub(super) fn resource_in(arn: &str) -> Option<&str> {
     arn.split_once(":stream/").map(|(_, resource)| resource)
 }
 
@@ -119,17 +119,14 @@ struct ConsumersToken {
 
 impl ConsumersToken {
     fn to_text(&self) -> String {
-        BASE64_STANDARD.encode(serde_json::to_vec(self).expect("a token is plain data"))
+        opaque::to_text(self)
     }
 
     fn parse(text: &str, stream: &Stream, now: Timestamp) -> Result<Self, KinesisError> {
-        let bytes = BASE64_STANDARD.decode(text).ok();
-        let token: Option<Self> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let token: Option<Self> = opaque::parse(text);
         let token = token.filter(|token| token.stream == stream.name && token.created == stream.created);
-        let token = token.ok_or_else(|| KinesisError::invalid_argument("NextToken is invalid."))?;
-        if now.since(token.issued) > TOKEN_LIFETIME {
-            return Err(KinesisError::expired_next_token("NextToken has expired."));
-        }
+        let token = token.ok_or_else(invalid_token)?;
+        refuse_expired(token.issued, now)?;
         Ok(token)
     }
 }
@@ -239,10 +236,7 @@ impl Operations {
     fn list_consumers(&self, request: &ListStreamConsumers, now: Timestamp) -> Answer {
         request.check()?;
         let stream = self.named(request.naming())?;
-        let created = request.stream_creation_timestamp;
-        if created.is_some_and(|created| created != seconds(stream.created)) {
-            return Err(KinesisError::not_found("no stream of that name was created at that time"));
-        }
+        refuse_other_creation(&stream, request.stream_creation_timestamp)?;
         let token = request.next_token.as_deref().map(|text| ConsumersToken::parse(text, &stream, now)).transpose()?;
         let after = token.map(|token| token.after);
         let limit = request.max_results.and_then(|max| usize::try_from(max).ok()).unwrap_or(LISTED_DEFAULT);

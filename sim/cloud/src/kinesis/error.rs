@@ -17,7 +17,7 @@ pub struct KinesisError {
 }
 
 impl KinesisError {
-    fn new(code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into() }
     }
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use lakebed_contract::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,6 +9,7 @@ use serde_json::{Value, json};
 use super::describe::from_seconds;
 use super::description::shard_id;
 use super::error::{ACCOUNT, KinesisError};
+use super::opaque;
 use super::sequence_number::SequenceNumber;
 use super::shard::Shard;
 use super::shard_log::ShardLog;
@@ -35,13 +34,12 @@ pub(super) struct ShardIterator {
 
 impl ShardIterator {
     pub(super) fn to_text(&self) -> String {
-        BASE64_STANDARD.encode(serde_json::to_vec(self).expect("an iterator is plain data"))
+        opaque::to_text(self)
     }
 
     /// Reads an iterator and refuses an expired one.
     pub(super) fn parse(text: &str, now: Timestamp) -> Result<Self, KinesisError> {
-        let bytes = BASE64_STANDARD.decode(text).ok();
-        let iterator: Option<Self> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let iterator: Option<Self> = opaque::parse(text);
         let iterator = iterator.ok_or_else(|| KinesisError::invalid_argument("Invalid ShardIterator."))?;
         if now.since(iterator.issued) > ITERATOR_LIFETIME {
             return Err(KinesisError::expired_iterator(format!(

@@ -4,15 +4,14 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use lakebed_contract::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::describe::{from_seconds, shard_json, shards_after};
+use super::describe::{from_seconds, seconds, shard_json, shards_after};
 use super::description::{ShardDescription, StreamDescription};
 use super::error::KinesisError;
+use super::opaque;
 use super::stream::Stream;
 use super::wire::{ListShards, NamesStream, ShardFilter};
 
@@ -43,19 +42,37 @@ pub(super) struct ListToken {
 
 impl ListToken {
     fn to_text(&self) -> String {
-        BASE64_STANDARD.encode(serde_json::to_vec(self).expect("a token is plain data"))
+        opaque::to_text(self)
     }
 
     /// Reads a token and refuses an expired one.
     pub(super) fn parse(text: &str, now: Timestamp) -> Result<Self, KinesisError> {
-        let bytes = BASE64_STANDARD.decode(text).ok();
-        let token: Option<Self> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let token = token.ok_or_else(|| KinesisError::invalid_argument("NextToken is invalid."))?;
-        if now.since(token.issued) > TOKEN_LIFETIME {
-            return Err(KinesisError::expired_next_token("NextToken has expired."));
-        }
+        let token: Option<Self> = opaque::parse(text);
+        let token = token.ok_or_else(invalid_token)?;
+        refuse_expired(token.issued, now)?;
         Ok(token)
     }
+}
+
+/// For a token that was never given out, or for another listing.
+pub(super) fn invalid_token() -> KinesisError {
+    KinesisError::invalid_argument("NextToken is invalid.")
+}
+
+/// Refuses a token that was given out too long ago.
+pub(super) fn refuse_expired(issued: Timestamp, now: Timestamp) -> Result<(), KinesisError> {
+    if now.since(issued) > TOKEN_LIFETIME {
+        return Err(KinesisError::expired_next_token("NextToken has expired."));
+    }
+    Ok(())
+}
+
+/// Refuses a request that means a stream of the same name that was made at another time.
+pub(super) fn refuse_other_creation(stream: &Stream, created: Option<f64>) -> Result<(), KinesisError> {
+    if created.is_some_and(|created| created != seconds(stream.created)) {
+        return Err(KinesisError::not_found("no stream of that name was created at that time"));
+    }
+    Ok(())
 }
 
 impl ListShards {

@@ -17,6 +17,7 @@ mod group_commit;
 mod iterator;
 mod lifecycle;
 mod listing;
+mod opaque;
 mod operations;
 mod put_records;
 mod reading;
@@ -96,6 +97,11 @@ impl Kinesis {
     /// The answer when something of the service's own went wrong.
     pub(crate) fn failure(wire: Wire) -> Response<Body> {
         refusal(&KinesisError::planned(), wire)
+    }
+
+    /// The answer to a request that is refused before it comes to an operation.
+    pub(crate) fn refused(code: &'static str, message: &str, wire: Wire) -> Response<Body> {
+        refusal(&KinesisError::new(code, message), wire)
     }
 
     /// Removes what is too old every minute of the clock, until `end`; then ends all subscriptions.

@@ -18,8 +18,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::cbor::{Wire, decode_request};
-use super::consumers::ConsumerArn;
-use super::describe::seconds;
+use super::consumers::{ConsumerArn, resource_in};
 use super::description::ON_DEMAND;
 use super::error::{ACCOUNT, KinesisError};
 use super::iterator::{self, ShardIterator};
@@ -27,12 +26,12 @@ use super::listing::{self, ListToken};
 use super::put_records::PutRecordsAnswer;
 use super::settings::{self, Direction};
 use super::stream::Stream;
-use super::subscribe::{Subscriptions, reached};
+use super::subscribe::Subscriptions;
 use super::tags;
 use super::wire::{
     AddTagsToStream, EnhancedMonitoring, GetRecords, GetRecordsAnswer, GetShardIterator, ListShards, ListTagsForStream,
     MergeShards, NamesStream, Naming, PutRecord, PutRecords, RemoveTagsFromStream, RetentionPeriod, SplitShard,
-    StreamEncryption, TaggedResource, UpdateShardCount, UpdateStreamMode,
+    StreamEncryption, TaggedResource, UpdateShardCount, UpdateStreamMode, refuse_unimplemented,
 };
 use super::{records, reshard};
 use crate::config::{CloudConfig, Fsync, Limits};
@@ -231,7 +230,7 @@ impl Operations {
         match (naming.name, naming.arn) {
             (Some(name), None) => self.stream(name),
             (name, Some(arn)) => {
-                let in_arn = name_in(arn);
+                let in_arn = resource_in(arn).unwrap_or_default();
                 if name.is_some_and(|name| name != in_arn) {
                     return Err(KinesisError::invalid_argument("StreamName and StreamARN name two streams"));
                 }
@@ -244,10 +243,11 @@ impl Operations {
     /// A resource with tags: a stream, or a consumer of one.
     fn tagged_resource(&self, body: &[u8]) -> Result<(Arc<Stream>, Option<ConsumerArn>, TaggedResource), KinesisError> {
         let request: TaggedResource = parsed(body)?;
-        request.refuse_unimplemented()?;
+        refuse_unimplemented(request.stream_id.is_some(), false)?;
         let arn = request.resource_arn.as_deref().unwrap_or_default();
         let consumer = ConsumerArn::is_one(arn).then(|| ConsumerArn::parse(arn)).transpose()?;
-        let stream = self.stream(consumer.as_ref().map_or_else(|| name_in(arn), |consumer| &consumer.stream))?;
+        let named = consumer.as_ref().map(|consumer| consumer.stream.as_str()).or_else(|| resource_in(arn));
+        let stream = self.stream(named.unwrap_or_default())?;
         Ok((stream, consumer, request))
     }
 
@@ -264,7 +264,7 @@ impl Operations {
     /// Waits until something may be too old again.
     pub(super) async fn sweep_due(&self) {
         let due = Timestamp(self.swept_at.load(Ordering::Relaxed)).plus(SWEEP_INTERVAL);
-        reached(&self.clock, due).await;
+        self.clock.sleep_until(due).await;
     }
 
     /// Removes what is too old, as a request does.
@@ -315,10 +315,7 @@ impl Operations {
                 stream
             }
         };
-        let created = request.stream_creation_timestamp;
-        if created.is_some_and(|created| created != seconds(stream.created)) {
-            return Err(KinesisError::not_found("no stream of that name was created at that time"));
-        }
+        listing::refuse_other_creation(&stream, request.stream_creation_timestamp)?;
         listing::list_shards(&stream, request, token, now)
     }
 
@@ -351,9 +348,4 @@ impl Operations {
 /// A stream that was just deleted has none.
 pub(super) fn open_shards_of(stream: &Stream) -> usize {
     stream.layout().map_or(0, |layout| layout.open_shards().len())
-}
-
-/// What is behind `stream/` in an ARN.
-fn name_in(arn: &str) -> &str {
-    arn.split_once(":stream/").map(|(_, name)| name).unwrap_or_default()
 }

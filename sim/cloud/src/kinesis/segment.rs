@@ -51,11 +51,7 @@ pub(super) fn open_closed(dir: &Path, first: u64, recovery: &mut Recovery) -> Re
         return Err(damaged(path, scanned.sound_bytes));
     }
     let last_arrival = scanned.entries.back().map_or(Timestamp(i64::MIN), |entry| entry.arrival);
-    let end = SegmentEnd { first, bytes, last_arrival };
-    if let Err(error) = segment_index::write(&index, end, &scanned.entries) {
-        // Only the next start pays for that.
-        tracing::warn!(%error, segment = first, "failed to write the index of a shard log's segment");
-    }
+    segment_index::keep(&index, SegmentEnd { first, bytes, last_arrival }, &scanned.entries);
     Ok(Segment { first, bytes, last_arrival, entries: scanned.entries })
 }
 

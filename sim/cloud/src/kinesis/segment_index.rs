@@ -32,6 +32,13 @@ pub(super) struct SegmentEnd {
     pub(super) last_arrival: Timestamp,
 }
 
+/// As [`write()`]; what fails is logged, because only the next start pays for it.
+pub(super) fn keep(path: &Path, end: SegmentEnd, entries: &VecDeque<Entry>) {
+    if let Err(error) = write(path, end, entries) {
+        tracing::warn!(%error, segment = end.first, "failed to write the index of a shard log's segment");
+    }
+}
+
 /// Writes the index of a closed segment beside `path` and renames it to `path`.
 pub(super) fn write(path: &Path, end: SegmentEnd, entries: &VecDeque<Entry>) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES + entries.len() * ENTRY_BYTES + CHECKSUM_BYTES);

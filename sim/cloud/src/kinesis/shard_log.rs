@@ -203,10 +203,7 @@ impl ShardLog {
         let newest = self.segments.back_mut().expect("a log has at least one segment");
         newest.entries.shrink_to_fit();
         let end = SegmentEnd { first: newest.first, bytes: newest.bytes, last_arrival: newest.last_arrival };
-        if let Err(error) = segment_index::write(&index_path(&self.dir, end.first), end, &newest.entries) {
-            // Only the next start pays for that.
-            tracing::warn!(%error, segment = end.first, "failed to write the index of a shard log's segment");
-        }
+        segment_index::keep(&index_path(&self.dir, end.first), end, &newest.entries);
         let first = self.last_sequence + 1;
         let writer = open_segment(&segment_path(&self.dir, first))?;
         if self.fsync.flushes() {

@@ -18,7 +18,7 @@ use lakebed_contract::{EventSink, Timestamp};
 use md5::{Digest, Md5};
 
 use super::description::StreamDescription;
-use super::error::{ACCOUNT, KinesisError};
+use super::error::{ACCOUNT, KinesisError, REGION};
 use super::sequence_number::SequenceNumber;
 use super::shard::{SHARD_DIR_PREFIX, Shard, shard_dir};
 use super::shard_log::Tip;
@@ -260,7 +260,7 @@ impl Stream {
 
     /// `arn:aws:kinesis:…`.
     pub(super) fn arn(&self) -> String {
-        format!("arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/{}", self.name)
+        format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{}", self.name)
     }
 
     /// A sequence of a shard's log as a sequence number.

@@ -23,7 +23,7 @@ use super::operations::{Operations, parsed};
 use super::records::read_shard;
 use super::shard::Shard;
 use super::stream::Stream;
-use super::wire::{ShardEvent, SubscribeToShard};
+use super::wire::{ShardEvent, SubscribeToShard, refuse_unimplemented};
 
 /// How long a subscription lasts.
 pub const SUBSCRIPTION_LIFETIME: Duration = Duration::from_secs(5 * 60);
@@ -111,25 +111,13 @@ impl Drop for Place {
     }
 }
 
-impl SubscribeToShard {
-    fn refuse_unimplemented(&self) -> Result<(), KinesisError> {
-        if self.stream_id.is_some() {
-            return Err(KinesisError::not_implemented("StreamId"));
-        }
-        if self.dry_run.unwrap_or(false) {
-            return Err(KinesisError::not_implemented("DryRun"));
-        }
-        Ok(())
-    }
-}
-
 impl Operations {
     /// SubscribeToShard.
     pub(super) fn subscribe(&self, wire: Wire, body: &[u8]) -> Result<Subscription, KinesisError> {
         let body = &*decode_request(wire, body)?;
         super::validation::check_request("SubscribeToShard", body)?;
         let request: SubscribeToShard = parsed(body)?;
-        request.refuse_unimplemented()?;
+        refuse_unimplemented(request.stream_id.is_some(), request.dry_run.unwrap_or(false))?;
         let now = self.clock.now();
         let arn = ConsumerArn::parse(request.consumer_arn.as_deref().unwrap_or_default())?;
         let stream = self.stream(&arn.stream)?;
@@ -210,8 +198,8 @@ impl Subscription {
                 () = self.closing.cancelled() => {}
                 () = self.place.taken_over.cancelled() => {}
                 () = changed => {}
-                () = reached(&clock, self.ends) => {}
-                () = reached(&clock, heartbeat) => return self.end().unwrap_or_else(|| Step::Event(self.empty_event())),
+                () = clock.sleep_until(self.ends) => {}
+                () = clock.sleep_until(heartbeat) => return self.end().unwrap_or_else(|| Step::Event(self.empty_event())),
             }
         }
     }
@@ -261,17 +249,6 @@ impl Subscription {
             millis_behind_latest: 0,
             child_shards: None,
         }
-    }
-}
-
-/// Waits until the clock shows `moment`, however it gets there.
-pub(super) async fn reached(clock: &Clock, moment: Timestamp) {
-    loop {
-        let left = moment.since(clock.now());
-        if left.is_zero() {
-            return;
-        }
-        clock.sleep(left).await;
     }
 }
 

@@ -10,21 +10,12 @@ use super::consumers::{self, ConsumerArn};
 use super::description::StreamDescription;
 use super::error::{ACCOUNT, KinesisError};
 use super::stream::Stream;
-use super::wire::{ListTagsForStream, TaggedResource};
+use super::wire::ListTagsForStream;
 
 /// Most tags of a stream.
 const TAGS_MAX: usize = 50;
 /// Keys that begin so are AWS's own.
 const RESERVED_PREFIX: &str = "aws:";
-
-impl TaggedResource {
-    pub(super) fn refuse_unimplemented(&self) -> Result<(), KinesisError> {
-        if self.stream_id.is_some() {
-            return Err(KinesisError::not_implemented("StreamId"));
-        }
-        Ok(())
-    }
-}
 
 /// Merges tags into those of the stream called `name`; new values replace old ones.
 pub(super) fn merge(

@@ -8,10 +8,7 @@ use std::fmt::Display;
 
 use super::error::KinesisError;
 use crate::matrix::Service;
-use crate::validation::{self, Refusal};
-
-/// AWS tells no more of them.
-const VIOLATIONS_MAX: usize = 10;
+use crate::validation::{self, Refusal, VIOLATIONS_MAX};
 
 /// Regular expressions of the service model that members of ours have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,25 +81,24 @@ pub(super) struct Violations(Vec<String>);
 
 impl Violations {
     /// `value` at `path` breaks `rule`.
-    pub(super) fn add(&mut self, value: impl Display, path: &str, rule: &str) {
-        self.push(&format!("'{value}'"), path, rule);
+    fn add(&mut self, value: impl Display, path: &str, rule: &str) {
+        self.push(|| validation::violation(&value.to_string(), path, rule));
     }
 
-    fn push(&mut self, shown: &str, path: &str, rule: &str) {
+    fn push(&mut self, sentence: impl FnOnce() -> String) {
         if self.0.len() < VIOLATIONS_MAX {
-            self.0.push(format!("Value {shown} at '{path}' failed to satisfy constraint: {rule}"));
+            self.0.push(sentence());
         }
     }
 
     /// A member that must be there.
     pub(super) fn null(&mut self, path: &str) {
-        self.push("null", path, "Member must not be null");
+        self.push(|| validation::null(path));
     }
 
     pub(super) fn pattern(&mut self, value: Option<&str>, path: &str, pattern: Pattern) {
         if let Some(value) = value.filter(|value| !pattern.matches(value)) {
-            let rule = format!("Member must satisfy regular expression pattern: {}", pattern.as_str());
-            self.add(value, path, &rule);
+            self.add(value, path, &validation::pattern(pattern.as_str()));
         }
     }
 
@@ -115,10 +111,10 @@ impl Violations {
     /// Members of a list or map, or characters, counted by the caller.
     pub(super) fn size(&mut self, size: usize, shown: impl Display, path: &str, min: usize, max: usize) {
         if size < min {
-            self.add(&shown, path, &format!("Member must have length greater than or equal to {min}"));
+            self.add(&shown, path, &validation::length(true, min));
         }
         if size > max {
-            self.add(&shown, path, &format!("Member must have length less than or equal to {max}"));
+            self.add(&shown, path, &validation::length(false, max));
         }
     }
 
@@ -136,12 +132,7 @@ impl Violations {
 
     /// The refusal, if there is anything to refuse.
     pub(super) fn finish(self) -> Result<(), KinesisError> {
-        let count = self.0.len();
-        if count == 0 {
-            return Ok(());
-        }
-        let plural = if count == 1 { "" } else { "s" };
-        Err(KinesisError::validation(format!("{count} validation error{plural} detected: {}", self.0.join("; "))))
+        if self.0.is_empty() { Ok(()) } else { Err(KinesisError::validation(validation::violations(&self.0))) }
     }
 }
 

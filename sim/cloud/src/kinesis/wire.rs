@@ -30,14 +30,19 @@ impl Naming<'_> {
 
     /// A member that we would have to act on.
     pub(super) fn refuse_unimplemented(&self) -> Result<(), KinesisError> {
-        if self.has_stream_id {
-            return Err(KinesisError::not_implemented("StreamId"));
-        }
-        if self.is_dry_run {
-            return Err(KinesisError::not_implemented("DryRun"));
-        }
-        Ok(())
+        refuse_unimplemented(self.has_stream_id, self.is_dry_run)
     }
+}
+
+/// Refuses members that we would have to act on.
+pub(super) fn refuse_unimplemented(has_stream_id: bool, is_dry_run: bool) -> Result<(), KinesisError> {
+    if has_stream_id {
+        return Err(KinesisError::not_implemented("StreamId"));
+    }
+    if is_dry_run {
+        return Err(KinesisError::not_implemented("DryRun"));
+    }
+    Ok(())
 }
 
 /// A request that names a stream by `StreamName` or `StreamARN`.

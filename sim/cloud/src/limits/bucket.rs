@@ -55,6 +55,15 @@ impl Bucket {
         self.level > 0
     }
 
+    /// Takes `tokens` if they are there; says whether they were.
+    pub(super) fn take(&mut self, tokens: u64) -> bool {
+        let holds = self.holds(tokens);
+        if holds {
+            self.charge(tokens);
+        }
+        holds
+    }
+
     /// Takes tokens, there or not.
     pub(super) fn charge(&mut self, tokens: u64) {
         self.level -= i128::from(tokens) * MILLIONTHS;
@@ -134,19 +143,11 @@ mod tests {
 
     use super::*;
 
-    fn take(bucket: &mut Bucket, tokens: u64) -> bool {
-        let holds = bucket.holds(tokens);
-        if holds {
-            bucket.charge(tokens);
-        }
-        holds
-    }
-
     #[test]
     fn a_bucket_holds_its_burst_and_gains_its_rate() {
         let rate = Rate { per_second: 5, burst: 10 };
         let mut bucket = Bucket::full(rate, Duration::ZERO);
-        let admitted = |bucket: &mut Bucket| (0..100).filter(|_| take(bucket, 1)).count();
+        let admitted = |bucket: &mut Bucket| (0..100).filter(|_| bucket.take(1)).count();
         assert_eq!(admitted(&mut bucket), 10);
         bucket.advance(rate, Duration::from_millis(999));
         assert_eq!(admitted(&mut bucket), 4, "the fifth comes a millisecond later");
@@ -164,7 +165,7 @@ mod tests {
         bucket.advance(rate, Duration::from_secs(4));
         assert!(!bucket.is_open());
         bucket.advance(rate, Duration::from_millis(4_500));
-        assert!(bucket.is_open() && take(&mut bucket, 1) && !take(&mut bucket, 1));
+        assert!(bucket.is_open() && bucket.take(1) && !bucket.take(1));
     }
 
     #[test]
@@ -194,7 +195,7 @@ mod tests {
                 now += pause;
                 bucket.advance(rate, Duration::from_micros(now));
                 let tokens = tokens.min(burst);
-                if take(&mut bucket, tokens) {
+                if bucket.take(tokens) {
                     taken += tokens;
                 }
                 let most = u128::from(burst) * 1_000_000 + u128::from(now) * u128::from(per_second);

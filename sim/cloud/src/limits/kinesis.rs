@@ -93,13 +93,7 @@ impl KinesisLimits {
 
     /// Whether a GetRecords may be answered now; the call counts if so.
     pub(crate) fn admit_get(&self, place: ShardPlace<'_>) -> bool {
-        self.of_shard(place, |[_, _, read_bytes, read_calls, _]| {
-            let admitted = read_bytes.is_open() && read_calls.holds(1);
-            if admitted {
-                read_calls.charge(1);
-            }
-            admitted
-        })
+        self.of_shard(place, |[_, _, read_bytes, read_calls, _]| read_bytes.is_open() && read_calls.take(1))
     }
 
     /// Counts what a GetRecords has given.
@@ -116,26 +110,15 @@ impl KinesisLimits {
 
     /// Whether a GetShardIterator may be answered now; it counts if so.
     pub(crate) fn admit_iterator(&self, place: ShardPlace<'_>) -> bool {
-        self.of_shard(place, |[.., iterator_calls]| {
-            let admitted = iterator_calls.holds(1);
-            if admitted {
-                iterator_calls.charge(1);
-            }
-            admitted
-        })
+        self.of_shard(place, |[.., iterator_calls]| iterator_calls.take(1))
     }
 
     /// Whether a control operation may be called now; it counts if so. Operations on records are not limited here.
     pub(crate) fn admit_call(&self, operation: &str) -> bool {
         let Some(counted) = &self.0 else { return true };
         let Some((name, per_second)) = CALLS.iter().find(|(name, _)| *name == operation) else { return true };
-        counted.calls.with(name, [Rate::per_second(*per_second)], counted.clock.monotonic(), |[calls]| {
-            let admitted = calls.holds(1);
-            if admitted {
-                calls.charge(1);
-            }
-            admitted
-        })
+        let rate = [Rate::per_second(*per_second)];
+        counted.calls.with(name, rate, counted.clock.monotonic(), |[calls]| calls.take(1))
     }
 
     fn of_shard(&self, place: ShardPlace<'_>, work: impl FnOnce(&mut [Bucket; 5]) -> bool) -> bool {
@@ -179,6 +162,15 @@ mod tests {
         assert!(limits.admit_put(PLACE, 1024 * 1024));
         assert!(!limits.admit_put(PLACE, 1));
         assert!(limits.admit_put(ShardPlace { shard: 1, ..PLACE }, 1));
+    }
+
+    #[test]
+    fn every_call_that_is_limited_is_an_operation() {
+        use crate::matrix::{OPERATIONS, Service};
+        for (name, _) in CALLS {
+            let mut operations = OPERATIONS.iter().filter(|operation| operation.service == Service::Kinesis);
+            assert!(operations.any(|operation| operation.name == name), "{name}");
+        }
     }
 
     #[test]

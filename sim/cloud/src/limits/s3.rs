@@ -44,11 +44,7 @@ impl S3Limits {
         let is_read = matches!(*method, Method::GET | Method::HEAD);
         let admitted = counted.prefixes.with(prefix, [WRITES, READS], counted.clock.monotonic(), |[writes, reads]| {
             let bucket = if is_read { reads } else { writes };
-            let admitted = bucket.holds(1);
-            if admitted {
-                bucket.charge(1);
-            }
-            admitted
+            bucket.take(1)
         });
         if admitted { Ok(()) } else { Err(s3_error!(SlowDown, "Please reduce your request rate.")) }
     }

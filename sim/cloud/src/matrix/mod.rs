@@ -26,6 +26,18 @@ impl Service {
     /// In the order of the README.
     pub const ALL: [Self; 4] = [Self::S3, Self::DynamoDb, Self::DynamoDbStreams, Self::Kinesis];
 
+    /// The service and the operation that an `X-Amz-Target` names; a target without a dot names no operation.
+    pub(crate) fn of_target(target: &str) -> Option<(Self, &str)> {
+        let (service, operation) = target.split_once('.').unwrap_or((target, ""));
+        let service = match service {
+            "DynamoDB_20120810" => Self::DynamoDb,
+            "DynamoDBStreams_20120810" => Self::DynamoDbStreams,
+            "Kinesis_20131202" => Self::Kinesis,
+            _ => return None,
+        };
+        Some((service, operation))
+    }
+
     /// Its name for a reader.
     pub fn title(self) -> &'static str {
         match self {

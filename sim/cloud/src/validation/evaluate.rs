@@ -16,7 +16,7 @@ use super::tables::PATTERNS;
 use super::wording::{self, Dialect};
 
 /// AWS tells no more violations than these.
-const VIOLATIONS_MAX: usize = 10;
+pub(crate) const VIOLATIONS_MAX: usize = 10;
 
 static COMPILED: [OnceLock<Option<Regex>>; PATTERNS.len()] = [const { OnceLock::new() }; PATTERNS.len()];
 

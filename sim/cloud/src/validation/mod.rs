@@ -2,8 +2,8 @@
 //!
 //! The tables are generated out of the models (see `models/generate.py`). A request is refused as a whole: a value of a wrong
 //! type is a SerializationException and told alone; everything else that is broken is told at once, ten at most, in a
-//! ValidationException. Members the model does not know are ignored, as AWS does. An operation that is refused anyway, or that
-//! the tables do not hold, passes: whoever answers refuses it by name. Messages quote values as AWS does and are for the client
+//! ValidationException. Members the model does not know are ignored, as AWS does. An operation that the tables do not hold
+//! passes: they hold none that is refused anyway, and whoever answers refuses it by name. Messages quote values as AWS does and are for the client
 //! alone; bytes are never quoted. Does not know what a request means.
 
 mod evaluate;
@@ -13,10 +13,12 @@ mod wording;
 
 use serde_json::Value;
 
-use crate::matrix::{OPERATIONS, Service, Support};
+use crate::matrix::Service;
+pub(crate) use evaluate::VIOLATIONS_MAX;
 use evaluate::{Evaluation, check_types};
 use model::Model;
 use wording::Dialect;
+pub(crate) use wording::{length, null, pattern};
 
 /// Why a request is refused: the message of AWS's error. No `Debug`: it quotes the request.
 pub(crate) enum Refusal {
@@ -29,7 +31,7 @@ pub(crate) enum Refusal {
 /// Judges a request by the model of its operation.
 pub(crate) fn check(service: Service, operation: &str, request: &Value) -> Result<(), Refusal> {
     let Some((model, dialect)) = model_of(service) else { return Ok(()) };
-    let Some(input) = model.input(operation).filter(|_| !is_refused(service, operation)) else { return Ok(()) };
+    let Some(input) = model.input(operation) else { return Ok(()) };
     check_types(model, dialect, input, request).map_err(Refusal::Serialization)?;
     let broken = Evaluation::of(model, input, request).broken();
     if broken.is_empty() { Ok(()) } else { Err(Refusal::Validation(violations(&broken))) }
@@ -41,7 +43,8 @@ pub(crate) fn violations(broken: &[String]) -> String {
     format!("{} validation error{plural} detected: {}", broken.len(), broken.join("; "))
 }
 
-/// AWS's sentence about a value that breaks a rule the model does not have, such as a page size it only documents.
+/// AWS's sentence about a value that breaks a rule and is judged elsewhere: the model does not have the rule, such as a page
+/// size that is only documented, or the value must not be read twice.
 pub(crate) fn violation(shown: &str, path: &str, rule: &str) -> String {
     wording::violation(&format!("'{shown}'"), path, rule)
 }
@@ -55,16 +58,12 @@ fn model_of(service: Service) -> Option<(&'static Model, Dialect)> {
     }
 }
 
-fn is_refused(service: Service, operation: &str) -> bool {
-    let is_it = |known: &&crate::matrix::Operation| known.service == service && known.name == operation;
-    OPERATIONS.iter().find(is_it).is_none_or(|known| known.support == Support::Refused)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::matrix::{OPERATIONS, Support};
 
     fn told(service: Service, operation: &str, request: &Value) -> String {
         match check(service, operation, request) {
@@ -75,11 +74,12 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_are_closed_and_their_operations_are_known() {
+    fn the_tables_are_closed_and_their_operations_are_answered() {
         for service in Service::ALL {
             let Some((model, _)) = model_of(service) else { continue };
             for (name, input) in model.operations {
-                assert!(OPERATIONS.iter().any(|known| known.service == service && known.name == *name), "{name}");
+                let known = OPERATIONS.iter().find(|known| known.service == service && known.name == *name);
+                assert!(known.is_some_and(|known| known.support != Support::Refused), "{name}");
                 assert!(matches!(model.shape(*input), model::Shape::Structure(..)), "{name}");
                 assert_eq!(model.input(name), Some(*input), "{name}");
             }

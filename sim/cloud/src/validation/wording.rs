@@ -3,6 +3,8 @@
 //! Values are shown as Java prints them: `[a, b]`, `{k=v}`, `Name(member=value)`; bytes by their number only. Paths are
 //! lower-case at each member's first letter. Judges nothing.
 
+use std::fmt::Display;
+
 use serde_json::Value;
 
 use super::model::{Bounds, Model, Shape};
@@ -103,12 +105,12 @@ pub(super) fn violation(shown: &str, path: &str, rule: &str) -> String {
 }
 
 /// The sentence about a member that is missing.
-pub(super) fn null(path: &str) -> String {
+pub(crate) fn null(path: &str) -> String {
     violation("null", path, "Member must not be null")
 }
 
 /// The rule of a length.
-pub(super) fn length(is_least: bool, bound: i64) -> String {
+pub(crate) fn length(is_least: bool, bound: impl Display) -> String {
     format!("Member must have length {} than or equal to {bound}", if is_least { "greater" } else { "less" })
 }
 
@@ -118,7 +120,7 @@ pub(super) fn range(is_least: bool, bound: i64) -> String {
 }
 
 /// The rule of a pattern.
-pub(super) fn pattern(pattern: &str) -> String {
+pub(crate) fn pattern(pattern: &str) -> String {
     format!("Member must satisfy regular expression pattern: {pattern}")
 }
 
