@@ -10,7 +10,7 @@ use aws_sdk_s3::config::http::HttpRequest;
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextMut;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
@@ -21,8 +21,7 @@ use lakebed_cloud::{AccessKey, Auth, Cloud};
 use lakebed_contract::endpoints::bearer_token;
 use lakebed_contract::{Clock, Endpoints, Secret, Timestamp};
 
-use crate::server::raw;
-use crate::{code, config};
+use crate::{code, config, refusal, wire};
 
 /// The key of AWS's examples.
 const ID: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -67,30 +66,13 @@ fn clients(endpoints: &Endpoints) -> Clients {
 
 /// Sends a request as it is; status and whole answer.
 async fn send(port: u16, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
-    let length = body.len();
-    let mut request = format!("{method} {target} HTTP/1.1\r\nconnection: close\r\ncontent-length: {length}\r\n");
-    for (name, value) in headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    let answer = raw(port, &format!("{request}\r\n{body}")).await;
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    (status.expect("a status"), answer)
+    let answer = wire::send(port, &format!("{method} {target}"), headers, body).await;
+    (wire::status(&answer), answer)
 }
 
 fn assert_says(answer: &str, pieces: &[&str]) {
     for piece in pieces {
         assert!(answer.contains(piece), "`{piece}` is not in: {answer}");
-    }
-}
-
-/// Code and message of a refusal.
-fn refusal<T, E: ProvideErrorMetadata, R>(result: Result<T, SdkError<E, R>>) -> (String, String) {
-    match result {
-        Ok(_) => ("accepted".to_owned(), String::new()),
-        Err(error) => {
-            let error = error.as_service_error().expect("an answer of the service");
-            (error.code().unwrap_or_default().to_owned(), error.message().unwrap_or_default().to_owned())
-        }
     }
 }
 
@@ -473,6 +455,24 @@ async fn the_catalog_takes_a_token_or_exchanges_a_key_for_one() {
         let refused = catalog(property, value).await.list_namespaces(None).await;
         assert!(refused.is_err(), "{property}");
     }
+    let tokens = "/iceberg/v1/oauth/tokens";
+    let form = async |form: &str| {
+        let kind = ("content-type", "application/x-www-form-urlencoded");
+        send(cloud.port(), "POST", tokens, &[("host", "localhost"), kind], form).await
+    };
+    let (status, answer) = form(&format!("grant_type=client_credentials&client_id={ID}&client_secret=other")).await;
+    assert_eq!(status, 401, "{answer}");
+    assert_says(&answer, &["\"invalid_client\""]);
+    let (status, answer) = form(&format!("grant_type=password&client_id={ID}&client_secret={SECRET}")).await;
+    assert_eq!(status, 400, "{answer}");
+    assert_says(&answer, &["\"unsupported_grant_type\""]);
+    // Refused by what the head says: the body is never sent.
+    let head =
+        format!("POST {tokens} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 65537\r\n\r\n");
+    let answer = wire::raw(cloud.port(), &head).await;
+    assert_eq!(wire::status(&answer), 413, "{answer}");
+    assert_says(&answer, &["the body is too long"]);
+    assert_eq!(send(cloud.port(), "GET", tokens, &[("host", "localhost")], "").await.0, 405);
     let token = format!("Bearer {}", bearer_token(ID, SECRET));
     let (status, answer) =
         send(cloud.port(), "GET", "/", &[("host", "localhost"), ("authorization", &*token)], "").await;

@@ -20,8 +20,8 @@ use lakebed_cloud::{CatalogServer, CatalogServerConfig, Cloud, CloudConfig};
 use lakebed_contract::layout::LAKE_BUCKET;
 use lakebed_contract::{Clock, Endpoints, Seed};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use crate::wire;
 
 async fn start(state_dir: &Path) -> (Cloud, RestCatalog) {
     let cloud = Cloud::start(CloudConfig::new(state_dir, Clock::wall(), Seed(7))).await.unwrap();
@@ -51,20 +51,10 @@ fn s3(cloud: &Cloud) -> aws_sdk_s3::Client {
 
 /// One request over a connection of its own: status and JSON body (null when there is none).
 async fn raw(cloud: &Cloud, method: &str, path: &str, body: &Value) -> (u16, Value) {
-    let mut socket = TcpStream::connect(("127.0.0.1", cloud.port())).await.unwrap();
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    let head = format!(
-        "{method} /iceberg{path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    socket.write_all(head.as_bytes()).await.unwrap();
-    socket.write_all(body.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, serde_json::from_str(body).unwrap_or(Value::Null))
+    let headers = [("content-type", "application/json")];
+    let answer = wire::send(cloud.port(), &format!("{method} /iceberg{path}"), &headers, &body).await;
+    (wire::status(&answer), serde_json::from_str(wire::body(&answer)).unwrap_or(Value::Null))
 }
 
 fn silver() -> NamespaceIdent {

@@ -5,8 +5,10 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::operation::update_time_to_live::builders::UpdateTimeToLiveFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, PutRequest, Select, StreamViewType, TimeToLiveSpecification, WriteRequest,
+    AttributeValue, PutRequest, Select, StreamViewType, TimeToLiveSpecification, TimeToLiveStatus, WriteRequest,
 };
 use aws_sdk_dynamodbstreams::types::{OperationType, Record, ShardIteratorType};
 use lakebed_contract::{Clock, Timestamp};
@@ -24,9 +26,13 @@ fn number(value: i64) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 
+fn asked(client: &Client, table: &str, enabled: bool, attribute: &str) -> UpdateTimeToLiveFluentBuilder {
+    let specification = TimeToLiveSpecification::builder().enabled(enabled).attribute_name(attribute).build().unwrap();
+    client.update_time_to_live().table_name(table).time_to_live_specification(specification)
+}
+
 async fn switch(client: &Client, table: &str, enabled: bool) {
-    let specification = TimeToLiveSpecification::builder().enabled(enabled).attribute_name("expires").build().unwrap();
-    client.update_time_to_live().table_name(table).time_to_live_specification(specification).send().await.unwrap();
+    asked(client, table, enabled, "expires").send().await.unwrap();
 }
 
 async fn put_expiring(client: &Client, table: &str, n: u32, expires: AttributeValue) {
@@ -65,6 +71,35 @@ fn removed_by(records: &[Record], n: u32) -> Option<(&str, &str)> {
     let removal =
         records.iter().find(|record| record.event_name() == Some(&OperationType::Remove) && n_of(record) == n).unwrap();
     removal.user_identity().map(|identity| (identity.r#type().unwrap(), identity.principal_id().unwrap()))
+}
+
+#[tokio::test]
+async fn what_is_already_switched_so_is_refused_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Clock::virtual_at(Timestamp::from_seconds(START));
+    let (_cloud, client, _) = start(dir.path(), &clock).await;
+    create_table(&client, "sessions", StreamViewType::KeysOnly).await;
+    let refused = async |table: &str, enabled, attribute: &str| {
+        let refused = asked(&client, table, enabled, attribute).send().await.unwrap_err().into_service_error();
+        (refused.code().unwrap().to_owned(), refused.message().unwrap().to_owned())
+    };
+    let told = |message: &str| ("ValidationException".to_owned(), message.to_owned());
+    let status = async || {
+        let described = client.describe_time_to_live().table_name("sessions").send().await.unwrap();
+        let described = described.time_to_live_description.unwrap();
+        (described.time_to_live_status, described.attribute_name)
+    };
+    assert_eq!(refused("sessions", false, "expires").await, told("TimeToLive is already disabled"));
+    assert_eq!(status().await, (Some(TimeToLiveStatus::Disabled), None));
+    switch(&client, "sessions", true).await;
+    assert_eq!(refused("sessions", true, "expires").await, told("TimeToLive is already enabled"));
+    assert_eq!(refused("sessions", true, "other").await.0, "ValidationException");
+    assert_eq!(status().await, (Some(TimeToLiveStatus::Enabled), Some("expires".to_owned())));
+    switch(&client, "sessions", false).await;
+    assert_eq!(refused("sessions", false, "expires").await, told("TimeToLive is already disabled"));
+    let (_, message) = refused("sessions", false, "").await;
+    assert!(message.contains("length greater than or equal to 1"), "the name is judged first: {message}");
+    assert_eq!(refused("nowhere", false, "expires").await.0, "ResourceNotFoundException");
 }
 
 #[tokio::test]

@@ -10,10 +10,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use lakebed_cloud::{AccessKey, Auth, Cloud, CloudConfig, CloudError};
 use lakebed_contract::layout::LAKE_BUCKET;
 use lakebed_contract::{Clock, Endpoints, Secret, Seed};
-use tokio::net::TcpStream;
 
 use crate::Running;
-use crate::server::raw;
+use crate::wire::{connected, send};
 
 fn bound(dir: &Path, bind: IpAddr, auth: Auth) -> CloudConfig {
     let mut config = CloudConfig::new(dir, Clock::wall(), Seed(7));
@@ -43,6 +42,18 @@ async fn a_public_address_is_refused_without_keys() {
 }
 
 #[tokio::test]
+async fn an_address_this_machine_does_not_have_is_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let key = AccessKey { id: "k".to_owned(), secret: Secret::new("s".to_owned()) };
+    // Of a network that is for documentation only.
+    let nobodys = IpAddr::from([192, 0, 2, 1]);
+    let refused = Cloud::start(bound(dir.path(), nobodys, Auth::Enforce(vec![key]))).await;
+    let Err(error) = refused else { panic!("listens on {nobodys}") };
+    assert!(matches!(error, CloudError::Listen { address, .. } if address.ip() == nobodys), "{error:?}");
+    assert!(error.to_string().contains("192.0.2.1:0"), "{error}");
+}
+
+#[tokio::test]
 async fn a_public_address_is_served_to_those_who_sign_and_the_catalog_reaches_its_files() {
     let dir = tempfile::tempdir().expect("a directory");
     let key = AccessKey { id: "k".to_owned(), secret: Secret::new("s".to_owned()) };
@@ -53,18 +64,13 @@ async fn a_public_address_is_served_to_those_who_sign_and_the_catalog_reaches_it
     assert_eq!(endpoints.s3_url, format!("http://127.0.0.1:{}", cloud.port()));
     s3(&endpoints).create_bucket().bucket(LAKE_BUCKET).send().await.expect("created");
 
-    let health = "GET /_lakebed/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    let answer = raw(cloud.port(), health).await;
+    let answer = send(cloud.port(), "GET /_lakebed/health", &[], "").await;
     assert!(answer.contains("\"running\"") && !answer.contains("state_dir"), "{answer}");
 
-    let token = endpoints.catalog_token.as_ref().expect("a token").expose();
+    let bearer = format!("Bearer {}", endpoints.catalog_token.as_ref().expect("a token").expose());
     let call = async |path: &str, body: &str| {
-        let length = body.len();
-        let head = format!(
-            "POST /iceberg/v1/{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
-        );
-        raw(cloud.port(), &head).await
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        send(cloud.port(), &format!("POST /iceberg/v1/{path}"), &headers, body).await
     };
     let made = call("namespaces", r#"{"namespace":["silver"]}"#).await;
     assert!(made.starts_with("HTTP/1.1 200"), "{made}");
@@ -96,7 +102,7 @@ async fn http_2_works_for_those_who_begin_with_it() {
     let dir = tempfile::tempdir().expect("a directory");
     let running = Running::start(dir.path()).await;
     running.s3.create_bucket().bucket("plain").send().await.expect("created");
-    let socket = TcpStream::connect(("127.0.0.1", running.cloud.port())).await.expect("connected");
+    let socket = connected(running.cloud.port()).await;
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket));
     let (sender, connection) = handshake.await.expect("agreed");
     let connection = tokio::spawn(connection);

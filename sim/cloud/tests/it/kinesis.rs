@@ -10,7 +10,7 @@ use aws_sdk_kinesis::operation::get_records::GetRecordsOutput;
 use aws_sdk_kinesis::primitives::{Blob, DateTime};
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType, StreamStatus};
 
-use crate::server::raw;
+use crate::wire::send_json;
 use crate::{Running, code};
 
 const STREAM: &str = "dm-kinesis-stream";
@@ -94,12 +94,7 @@ async fn keys_and_data_that_json_escapes_come_back_as_they_were() {
     // JSON may write a slash with a backslash, and the last data is `+/+/`.
     let body = r#"{"StreamName":"dm-kinesis-stream","Records":[{"PartitionKey":"a\"\\\u00e9\n","Data":"AAEC"},
         {"PartitionKey":"plain","Data":"+\/+\/"}]}"#;
-    let request = format!(
-        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.1\r\nx-amz-target: \
-         Kinesis_20131202.PutRecords\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let answer = raw(running.cloud.port(), &request).await;
+    let answer = send_json(running.cloud.port(), "Kinesis_20131202.PutRecords", body).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let shard = shard_ids(&running.kinesis).await.remove(0);
     let from = iterator(&running.kinesis, &shard, ShardIteratorType::TrimHorizon).await;

@@ -7,9 +7,9 @@ use ciborium::value::{Integer, Value};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use crate::Running;
+use crate::wire::connected;
 
 const STREAM: &str = "binary";
 const SHARD: &str = "shardId-000000000000";
@@ -32,7 +32,7 @@ fn member<'a>(of: &'a Value, name: &str) -> &'a Value {
 
 /// One request of that target; the status, the content type and the body of the answer.
 async fn post(running: &Running, target: &str, body: Vec<u8>) -> (StatusCode, String, Bytes) {
-    let socket = TcpStream::connect(("127.0.0.1", running.cloud.port())).await.expect("connected");
+    let socket = connected(running.cloud.port()).await;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.expect("a connection");
     let request = Request::post("/")

@@ -12,8 +12,6 @@ use aws_sdk_kinesis::types::{
     ConsumerStatus, ShardIteratorType, StartingPosition, SubscribeToShardEvent, SubscribeToShardEventStream,
 };
 use lakebed_cloud::kinesis::{CONSUMERS_MAX, RECORD_BYTES_MAX, SUBSCRIPTION_LIFETIME};
-use lakebed_cloud::{CloudConfig, Limits};
-use lakebed_contract::{Clock, Seed, Timestamp};
 
 use crate::{Running, code};
 
@@ -163,10 +161,7 @@ async fn consumers_carry_tags_and_keep_their_stream() {
 #[tokio::test]
 async fn with_the_limits_of_aws_a_consumer_is_created_for_a_while() {
     let dir = tempfile::tempdir().expect("a directory");
-    let clock = Clock::virtual_at(Timestamp::from_seconds(1_700_000_000));
-    let mut config = CloudConfig::new(dir.path(), clock, Seed(7));
-    config.limits = Limits::Aws;
-    let running = Running::start_as(config).await;
+    let running = Running::start_limited(dir.path()).await;
     let kinesis = &running.kinesis;
     create(kinesis).await;
     let arn = register(kinesis, "reader").await;

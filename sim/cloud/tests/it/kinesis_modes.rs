@@ -11,8 +11,7 @@ use aws_sdk_kinesis::types::{
     StreamDescriptionSummary, StreamMode, StreamModeDetails,
 };
 use lakebed_cloud::kinesis::{LARGE_RECORD_BYTES_MAX, RECORD_BYTES_MAX, RETENTION};
-use lakebed_cloud::{CloudConfig, Limits};
-use lakebed_contract::{Clock, Seed, Timestamp};
+use lakebed_contract::Clock;
 
 use crate::{Running, code};
 
@@ -124,10 +123,7 @@ async fn only_an_on_demand_stream_has_four_shards_and_a_warm_throughput() {
 #[tokio::test]
 async fn with_the_limits_of_aws_a_busy_shard_of_an_on_demand_stream_is_split() {
     let dir = tempfile::tempdir().expect("a directory");
-    let clock = Clock::virtual_at(Timestamp::from_seconds(1_700_000_000));
-    let mut config = CloudConfig::new(dir.path(), clock, Seed(7));
-    config.limits = Limits::Aws;
-    let running = Running::start_as(config).await;
+    let running = Running::start_limited(dir.path()).await;
     let kinesis = &running.kinesis;
     let create = kinesis.create_stream().stream_name(STREAM).stream_mode_details(mode(StreamMode::OnDemand));
     create.send().await.expect("created");

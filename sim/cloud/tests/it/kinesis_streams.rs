@@ -9,7 +9,7 @@ use aws_sdk_kinesis::types::{
 };
 
 use crate::kinesis_reshard::refusal;
-use crate::server::raw;
+use crate::wire::{self, send_json};
 use crate::{Running, code};
 
 const STREAM: &str = "settings";
@@ -40,15 +40,9 @@ async fn read_all(kinesis: &Client) -> Vec<String> {
 
 /// One request as bytes, for what the SDK cannot say; the answer's status line and body.
 async fn by_hand(running: &Running, operation: &str, body: &str) -> String {
-    let request = format!(
-        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.1\r\nx-amz-target: \
-         Kinesis_20131202.{operation}\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let answer = raw(running.cloud.port(), &request).await;
-    let status = answer.lines().next().unwrap_or_default().to_owned();
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    format!("{status} {body}")
+    let answer = send_json(running.cloud.port(), &format!("Kinesis_20131202.{operation}"), body).await;
+    let status = answer.lines().next().unwrap_or_default();
+    format!("{status} {}", wire::body(&answer))
 }
 
 #[tokio::test]

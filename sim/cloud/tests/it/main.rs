@@ -40,10 +40,11 @@ mod s3_tagging;
 mod s3_versioning;
 mod server;
 mod validation;
+mod wire;
 
 use std::path::Path;
 
-use lakebed_cloud::{Cloud, CloudConfig};
+use lakebed_cloud::{Cloud, CloudConfig, Limits};
 use lakebed_contract::{Clock, Endpoints, Seed, Timestamp};
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -65,6 +66,13 @@ impl Running {
 
     async fn start_with(state_dir: &Path, clock: Clock, notifications: Option<mpsc::Sender<Value>>) -> Self {
         Self::start_as(config(state_dir, 0, clock, notifications)).await
+    }
+
+    /// As [`Running::start`], with the limits of AWS.
+    async fn start_limited(state_dir: &Path) -> Self {
+        let mut config = config(state_dir, 0, Clock::virtual_at(Timestamp::from_seconds(1_700_000_000)), None);
+        config.limits = Limits::Aws;
+        Self::start_as(config).await
     }
 
     /// Starts what `config` says; the clients sign with the usual key.
@@ -102,5 +110,19 @@ where
     match result {
         Ok(_) => "accepted".to_owned(),
         Err(error) => error.as_service_error().and_then(|error| error.code()).unwrap_or("no code").to_owned(),
+    }
+}
+
+/// Code and message of a failed call.
+fn refusal<T, E, R>(result: Result<T, aws_sdk_s3::error::SdkError<E, R>>) -> (String, String)
+where
+    E: aws_sdk_s3::error::ProvideErrorMetadata,
+{
+    match result {
+        Ok(_) => ("accepted".to_owned(), String::new()),
+        Err(error) => {
+            let error = error.as_service_error().expect("an answer of the service");
+            (error.code().unwrap_or_default().to_owned(), error.message().unwrap_or_default().to_owned())
+        }
     }
 }

@@ -8,7 +8,7 @@ use lakebed_cloud::matrix::{OPERATIONS, Operation, Service, Support, readme};
 use md5::{Digest, Md5};
 
 use crate::Running;
-use crate::server::raw;
+use crate::wire::{raw, send_json};
 
 /// The line each S3 operation is asked by, on a bucket that need not exist.
 const S3_REQUESTS: [(&str, &str); 116] = [
@@ -220,21 +220,18 @@ fn s3_request(name: &str) -> String {
     format!("{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}{md5}content-length: {length}\r\n\r\n{body}")
 }
 
-fn json_request(prefix: &str, name: &str) -> String {
-    let head = format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-amz-target: {prefix}.{name}\r\n");
-    format!("{head}content-length: 2\r\n\r\n{{}}")
-}
-
 async fn is_refused(port: u16, operation: &Operation) -> (bool, String) {
-    let request = match operation.service {
-        Service::S3 => s3_request(operation.name),
-        Service::DynamoDb => json_request("DynamoDB_20120810", operation.name),
-        Service::DynamoDbStreams => json_request("DynamoDBStreams_20120810", operation.name),
-        Service::Kinesis => json_request("Kinesis_20131202", operation.name),
+    let ask = async |prefix: &str| send_json(port, &format!("{prefix}.{}", operation.name), "{}").await;
+    let answer = match operation.service {
+        Service::S3 => raw(port, &s3_request(operation.name)).await,
+        Service::DynamoDb => ask("DynamoDB_20120810").await,
+        Service::DynamoDbStreams => ask("DynamoDBStreams_20120810").await,
+        Service::Kinesis => ask("Kinesis_20131202").await,
     };
-    let answer = raw(port, &request).await;
     assert!(answer.starts_with("HTTP/1.1 "), "{}: {answer}", operation.name);
-    (answer.contains(operation.service.refusal()), answer)
+    // An answer to HEAD has no body to name the refusal.
+    let is_refused = answer.contains(operation.service.refusal()) || answer.starts_with("HTTP/1.1 501");
+    (is_refused, answer)
 }
 
 #[test]

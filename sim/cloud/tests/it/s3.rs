@@ -10,6 +10,7 @@ use aws_sdk_s3::types::{
     ObjectIdentifier,
 };
 
+use crate::wire::send;
 use crate::{Running, code};
 
 pub(crate) const BUCKET: &str = "dm-stage";
@@ -432,11 +433,7 @@ async fn presigned_urls_need_no_credentials_here() {
     let valid = PresigningConfig::expires_in(Duration::from_secs(60)).expect("valid");
     let presigned = running.s3.get_object().bucket(BUCKET).key("k").presigned(valid).await.expect("signed");
     let (_, path) = presigned.uri().split_once("//").and_then(|(_, rest)| rest.split_once('/')).expect("a URL");
-    let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", running.cloud.port())).await.expect("connected");
-    let request = format!("GET /{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-    tokio::io::AsyncWriteExt::write_all(&mut socket, request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    tokio::io::AsyncReadExt::read_to_string(&mut socket, &mut answer).await.expect("answered");
+    let answer = send(running.cloud.port(), &format!("GET /{path}"), &[], "").await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("presigned"), "{answer}");
     running.stop().await;
 }
@@ -444,18 +441,16 @@ async fn presigned_urls_need_no_credentials_here() {
 /// One raw PUT of an `aws-chunked` body with a CRC32 trailer, as the SDKs send streams; gives the answer.
 async fn put_chunked(running: &Running, key: &str, crc32: &str) -> String {
     let body = format!("6\r\nhello \r\n5\r\nworld\r\n0\r\nx-amz-checksum-crc32:{crc32}\r\n\r\n");
-    let request = format!(
-        "PUT /{BUCKET}/{key} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\
-         authorization: AWS4-HMAC-SHA256 Credential=anybody/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, \
-         Signature=00\r\nx-amz-content-sha256: STREAMING-UNSIGNED-PAYLOAD-TRAILER\r\nx-amz-decoded-content-length: 11\r\n\
-         content-encoding: aws-chunked\r\nx-amz-trailer: x-amz-checksum-crc32\r\n\r\n{body}",
-        body.len()
-    );
-    let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", running.cloud.port())).await.expect("connected");
-    tokio::io::AsyncWriteExt::write_all(&mut socket, request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    tokio::io::AsyncReadExt::read_to_string(&mut socket, &mut answer).await.expect("answered");
-    answer
+    let signature =
+        "AWS4-HMAC-SHA256 Credential=anybody/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=00";
+    let headers = [
+        ("authorization", signature),
+        ("x-amz-content-sha256", "STREAMING-UNSIGNED-PAYLOAD-TRAILER"),
+        ("x-amz-decoded-content-length", "11"),
+        ("content-encoding", "aws-chunked"),
+        ("x-amz-trailer", "x-amz-checksum-crc32"),
+    ];
+    send(running.cloud.port(), &format!("PUT /{BUCKET}/{key}"), &headers, &body).await
 }
 
 #[tokio::test]

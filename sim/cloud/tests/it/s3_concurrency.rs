@@ -6,26 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 
+use crate::code;
 use crate::s3::{BUCKET, PART, create_upload, get, noise, put, start, upload_part};
-use crate::{Running, code};
 
 const KEY: &str = "k";
-
-/// A client that shows each failure instead of trying again.
-fn impatient(running: &Running) -> Client {
-    let config = running.s3.config().to_builder().retry_config(RetryConfig::disabled());
-    Client::from_conf(config.build())
-}
 
 #[tokio::test]
 async fn a_write_that_fails_half_way_never_gives_bytes_of_another_version() {
     let dir = tempfile::tempdir().expect("a directory");
-    let running = start(&dir).await;
-    let s3 = impatient(&running);
+    let running = start(&dir).await.without_retries();
+    let s3 = running.s3.clone();
     put(&s3, KEY, b"one").await;
     put(&s3, "other", b"other").await;
     let put_key = |body: &'static [u8]| s3.put_object().bucket(BUCKET).key(KEY).body(ByteStream::from_static(body));
@@ -107,8 +100,8 @@ async fn complete(s3: &Client, upload: &str, parts: Vec<CompletedPart>) -> Strin
 #[tokio::test]
 async fn a_part_that_is_replaced_while_it_is_joined_is_joined_as_it_was() {
     let dir = tempfile::tempdir().expect("a directory");
-    let running = start(&dir).await;
-    let s3 = impatient(&running);
+    let running = start(&dir).await.without_retries();
+    let s3 = running.s3.clone();
     let waiting = Waiting::start(&s3, dir.path()).await;
     upload_part(&s3, KEY, &waiting.upload, 2, b"another".to_vec()).await;
     let (answered, body) = waiting.finish().await;
@@ -121,8 +114,8 @@ async fn a_part_that_is_replaced_while_it_is_joined_is_joined_as_it_was() {
 #[tokio::test]
 async fn the_first_of_two_completions_wins() {
     let dir = tempfile::tempdir().expect("a directory");
-    let running = start(&dir).await;
-    let s3 = impatient(&running);
+    let running = start(&dir).await.without_retries();
+    let s3 = running.s3.clone();
     let waiting = Waiting::start(&s3, dir.path()).await;
     assert_eq!(complete(&s3, &waiting.upload, vec![waiting.second.clone()]).await, "accepted");
     let (answered, body) = waiting.finish().await;
@@ -135,8 +128,8 @@ async fn the_first_of_two_completions_wins() {
 #[tokio::test]
 async fn an_upload_that_is_aborted_while_it_is_joined_becomes_no_object() {
     let dir = tempfile::tempdir().expect("a directory");
-    let running = start(&dir).await;
-    let s3 = impatient(&running);
+    let running = start(&dir).await.without_retries();
+    let s3 = running.s3.clone();
     let waiting = Waiting::start(&s3, dir.path()).await;
     let abort = s3.abort_multipart_upload().bucket(BUCKET).key(KEY).upload_id(&waiting.upload).send().await;
     assert_eq!(code(abort), "accepted");
@@ -149,8 +142,8 @@ async fn an_upload_that_is_aborted_while_it_is_joined_becomes_no_object() {
 #[tokio::test]
 async fn an_abort_does_not_mind_a_part_that_is_gone() {
     let dir = tempfile::tempdir().expect("a directory");
-    let running = start(&dir).await;
-    let s3 = impatient(&running);
+    let running = start(&dir).await.without_retries();
+    let s3 = running.s3.clone();
     let upload = create_upload(&s3, KEY).await;
     upload_part(&s3, KEY, &upload, 1, b"x".to_vec()).await;
     upload_part(&s3, KEY, &upload, 2, b"x".to_vec()).await;

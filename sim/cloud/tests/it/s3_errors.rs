@@ -6,22 +6,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use md5::{Digest, Md5};
 
+use crate::code;
 use crate::s3::{BUCKET, get, put, start};
-use crate::{Running, code};
-
-/// Sends a request as it is, with the headers given; gives the whole answer.
-async fn raw(running: &Running, line: &str, headers: &[(&str, &str)], body: &str) -> String {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let request = format!(
-        "{line} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n{body}",
-        body.len()
-    );
-    let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", running.cloud.port())).await.expect("connected");
-    tokio::io::AsyncWriteExt::write_all(&mut socket, request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    tokio::io::AsyncReadExt::read_to_string(&mut socket, &mut answer).await.expect("answered");
-    answer
-}
+use crate::wire::send;
 
 fn element<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = answer.split_once(&format!("<{name}>"))?;
@@ -37,7 +24,7 @@ fn header<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
 async fn an_error_is_awss_whole_document() {
     let dir = tempfile::tempdir().expect("a directory");
     let running = start(&dir).await;
-    let answer = raw(&running, &format!("GET /{BUCKET}/a%20b"), &[], "").await;
+    let answer = send(running.cloud.port(), &format!("GET /{BUCKET}/a%20b"), &[], "").await;
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     assert_eq!(element(&answer, "Code"), Some("NoSuchKey"));
     assert_eq!(element(&answer, "Message"), Some("The specified key does not exist."));
@@ -48,13 +35,14 @@ async fn an_error_is_awss_whole_document() {
     assert!(request_id.is_some() && host_id.is_some(), "{answer}");
     assert_eq!((element(&answer, "RequestId"), element(&answer, "HostId")), (request_id, host_id));
 
-    let other = raw(&running, "GET /no-bucket/k", &[], "").await;
+    let other = send(running.cloud.port(), "GET /no-bucket/k", &[], "").await;
     assert_eq!((element(&other, "Code"), element(&other, "BucketName")), (Some("NoSuchBucket"), Some("no-bucket")));
     assert_eq!(element(&other, "Message"), Some("The specified bucket does not exist"));
     assert_ne!(header(&other, "x-amz-request-id"), request_id);
     assert_ne!(header(&other, "x-amz-id-2"), host_id);
 
-    let refused = raw(&running, &format!("PUT /{BUCKET}/k"), &[("x-amz-website-redirect-location", "/")], "x").await;
+    let refused =
+        send(running.cloud.port(), &format!("PUT /{BUCKET}/k"), &[("x-amz-website-redirect-location", "/")], "x").await;
     assert_eq!(element(&refused, "Code"), Some("NotImplemented"), "refused before the body: {refused}");
     assert_eq!(element(&refused, "RequestId"), header(&refused, "x-amz-request-id"));
     running.stop().await;
@@ -65,12 +53,13 @@ async fn head_and_not_modified_have_ids_and_no_body() {
     let dir = tempfile::tempdir().expect("a directory");
     let running = start(&dir).await;
     let etag = put(&running.s3, "k", b"x").await;
-    let missing = raw(&running, &format!("HEAD /{BUCKET}/nothing"), &[], "").await;
+    let missing = send(running.cloud.port(), &format!("HEAD /{BUCKET}/nothing"), &[], "").await;
     assert!(missing.starts_with("HTTP/1.1 404") && missing.ends_with("\r\n\r\n"), "{missing}");
-    let unchanged = raw(&running, &format!("GET /{BUCKET}/k"), &[("if-none-match", etag.as_str())], "").await;
+    let unchanged =
+        send(running.cloud.port(), &format!("GET /{BUCKET}/k"), &[("if-none-match", etag.as_str())], "").await;
     assert!(unchanged.starts_with("HTTP/1.1 304") && unchanged.ends_with("\r\n\r\n"), "{unchanged}");
     assert_eq!(header(&unchanged, "etag"), Some(etag.as_str()));
-    let found = raw(&running, &format!("GET /{BUCKET}/k"), &[], "").await;
+    let found = send(running.cloud.port(), &format!("GET /{BUCKET}/k"), &[], "").await;
     for answer in [missing, unchanged, found] {
         assert!(header(&answer, "x-amz-request-id").is_some_and(|id| !id.is_empty()), "{answer}");
         assert_eq!(header(&answer, "x-amz-id-2").map(str::len), Some(64), "{answer}");
@@ -105,7 +94,7 @@ async fn a_checksum_that_nobody_here_can_verify_is_refused() {
         ("x-amz-checksum-crc32", "no base64", "InvalidRequest"),
         ("content-md5", "no base64", "InvalidDigest"),
     ] {
-        let answer = raw(&running, &line, &[(name, value)], "x").await;
+        let answer = send(running.cloud.port(), &line, &[(name, value)], "x").await;
         assert_eq!(element(&answer, "Code"), Some(expected), "{name}: {answer}");
     }
     assert_eq!(code(running.s3.get_object().bucket(BUCKET).key("k").send().await), "NoSuchKey");
@@ -119,17 +108,17 @@ async fn a_batch_delete_is_verified_before_anything_is_deleted() {
     put(&running.s3, "k", b"x").await;
     let line = format!("POST /{BUCKET}?delete");
     let body = "<Delete><Object><Key>k</Key></Object></Delete>";
-    let unannounced = raw(&running, &line, &[], body).await;
+    let unannounced = send(running.cloud.port(), &line, &[], body).await;
     assert_eq!(element(&unannounced, "Code"), Some("InvalidRequest"));
     let text = "Missing required header for this request: Content-MD5 OR x-amz-checksum-*";
     assert_eq!(element(&unannounced, "Message"), Some(text));
     for wrong in [("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg=="), ("x-amz-checksum-crc32", "AAAAAA==")] {
-        let answer = raw(&running, &line, &[wrong], body).await;
+        let answer = send(running.cloud.port(), &line, &[wrong], body).await;
         assert_eq!(element(&answer, "Code"), Some("BadDigest"), "{answer}");
     }
     assert_eq!(get(&running.s3, "k").await, b"x");
     let md5 = BASE64_STANDARD.encode(Md5::digest(body));
-    let done = raw(&running, &line, &[("content-md5", md5.as_str())], body).await;
+    let done = send(running.cloud.port(), &line, &[("content-md5", md5.as_str())], body).await;
     assert!(done.starts_with("HTTP/1.1 200") && done.contains("<Deleted><Key>k</Key></Deleted>"), "{done}");
     running.stop().await;
 }
@@ -141,12 +130,30 @@ async fn configurations_are_verified() {
     let line = format!("PUT /{BUCKET}?notification");
     let body = "<NotificationConfiguration></NotificationConfiguration>";
     for wrong in [("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg=="), ("x-amz-checksum-crc32c", "AAAAAA==")] {
-        let answer = raw(&running, &line, &[wrong], body).await;
+        let answer = send(running.cloud.port(), &line, &[wrong], body).await;
         assert_eq!(element(&answer, "Code"), Some("BadDigest"), "{answer}");
     }
     let md5 = BASE64_STANDARD.encode(Md5::digest(body));
-    let done = raw(&running, &line, &[("content-md5", md5.as_str())], body).await;
+    let done = send(running.cloud.port(), &line, &[("content-md5", md5.as_str())], body).await;
     assert!(done.starts_with("HTTP/1.1 200"), "{done}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_said_before_what_is_wrong_with_the_body() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let running = start(&dir).await;
+    for wrong in [("content-md5", "1B2M2Y8AsgTpgAmY7PhCfg=="), ("x-amz-checksum-crc32", "AAAAAA==")] {
+        for (bucket, expected) in [("no-bucket", "NoSuchBucket"), (BUCKET, "BadDigest")] {
+            let answer = send(running.cloud.port(), &format!("PUT /{bucket}/k"), &[wrong], "x").await;
+            assert_eq!(element(&answer, "Code"), Some(expected), "{answer}");
+        }
+    }
+    let s3 = &running.s3;
+    put(s3, "k", b"x").await;
+    assert_eq!(code(s3.create_multipart_upload().bucket("no-bucket").key("k").send().await), "NoSuchBucket");
+    let copy = s3.copy_object().bucket("no-bucket").key("k").copy_source(format!("{BUCKET}/k"));
+    assert_eq!(code(copy.send().await), "NoSuchBucket");
     running.stop().await;
 }
 
@@ -179,7 +186,7 @@ async fn a_range_that_cannot_be_read_is_ignored() {
     }
     let got = s3.get_object().bucket(BUCKET).key("k").range("bytes=8-").send().await.expect("got");
     assert_eq!(got.content_range(), Some("bytes 8-9/10"));
-    let beyond = raw(&running, &format!("GET /{BUCKET}/k"), &[("range", "bytes=10-")], "").await;
+    let beyond = send(running.cloud.port(), &format!("GET /{BUCKET}/k"), &[("range", "bytes=10-")], "").await;
     assert!(beyond.starts_with("HTTP/1.1 416"), "{beyond}");
     assert_eq!(element(&beyond, "Code"), Some("InvalidRange"));
     assert_eq!(element(&beyond, "RangeRequested"), Some("bytes=10-"));

@@ -2,15 +2,11 @@
 
 use crate::Running;
 use crate::s3::{BUCKET, get, put, start};
-use crate::server::raw;
+use crate::wire::send;
 
 /// Sends one request to a host; gives the whole answer.
 async fn ask(running: &Running, method: &str, target: &str, host: &str, body: &str) -> String {
-    let length = body.len();
-    let request = format!(
-        "{method} {target} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
-    );
-    raw(running.cloud.port(), &request).await
+    send(running.cloud.port(), &format!("{method} {target}"), &[("host", host)], body).await
 }
 
 fn is_ok(answer: &str) -> bool {

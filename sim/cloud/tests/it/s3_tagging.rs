@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
-use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     BucketVersioningStatus, CompletedMultipartUpload, MetadataDirective, Tag, Tagging, TaggingDirective,
@@ -11,7 +10,7 @@ use aws_sdk_s3::types::{
 };
 
 use crate::s3::{BUCKET, put, start, upload_part};
-use crate::{Running, code};
+use crate::{Running, code, refusal};
 
 fn tagging(tags: &[(&str, &str)]) -> Tagging {
     let tag = |(key, value): &(&str, &str)| Tag::builder().key(*key).value(*value).build().expect("complete");
@@ -27,14 +26,6 @@ async fn tags_of(s3: &Client, key: &str) -> String {
     let got = s3.get_object_tagging().bucket(BUCKET).key(key).send().await.expect("tags");
     let pairs = pairs(got.tag_set()).into_iter().map(|(key, value)| format!("{key}={value}"));
     pairs.collect::<Vec<_>>().join("&")
-}
-
-/// Code and text of a refusal.
-fn refusal<T, E: ProvideErrorMetadata, R>(result: Result<T, SdkError<E, R>>) -> (String, String) {
-    let Err(error) = result else { return ("accepted".to_owned(), String::new()) };
-    let error = error.as_service_error();
-    let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    (text(error.and_then(|error| error.code())), text(error.and_then(|error| error.message())))
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use aws_sdk_s3::types::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::s3::{BUCKET, create_upload, get, put, start, upload_part};
+use crate::wire::{connected, status};
 use crate::{Running, code};
 
 async fn set(s3: &Client, status: BucketVersioningStatus) {
@@ -269,9 +270,9 @@ async fn conditions_are_about_the_visible_object() {
 }
 
 /// A conditional PutObject whose body waits until `meanwhile` is done; gives the status of the answer.
-async fn put_around(running: &Running, condition: &str, meanwhile: impl Future<Output = ()>) -> String {
+async fn put_around(running: &Running, condition: &str, meanwhile: impl Future<Output = ()>) -> u16 {
     let body = vec![b'x'; 100_000];
-    let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", running.cloud.port())).await.expect("connected");
+    let mut socket = connected(running.cloud.port()).await;
     let head = format!(
         "PUT /{BUCKET}/k HTTP/1.1\r\nhost: localhost\r\n{condition}\r\nexpect: 100-continue\r\nconnection: close\r\n\
          content-length: {}\r\n\r\n",
@@ -285,7 +286,7 @@ async fn put_around(running: &Running, condition: &str, meanwhile: impl Future<O
     socket.write_all(&body).await.expect("written");
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.expect("an answer");
-    answer.split(' ').nth(1).expect("a status").to_owned()
+    status(&answer)
 }
 
 #[tokio::test]
@@ -297,16 +298,16 @@ async fn a_removal_while_a_conditional_write_is_under_way_is_a_conflict() {
         s3.delete_object().bucket(BUCKET).key("k").send().await.expect("deleted");
     };
     let etag = put(s3, "k", b"1").await;
-    assert_eq!(put_around(&running, &format!("if-match: {etag}"), delete()).await, "409");
+    assert_eq!(put_around(&running, &format!("if-match: {etag}"), delete()).await, 409);
     put(s3, "k", b"1").await;
-    assert_eq!(put_around(&running, "if-none-match: *", delete()).await, "409");
+    assert_eq!(put_around(&running, "if-none-match: *", delete()).await, 409);
     let other = async {
         put(s3, "k", b"2").await;
     };
-    assert_eq!(put_around(&running, "if-none-match: *", other).await, "412");
+    assert_eq!(put_around(&running, "if-none-match: *", other).await, 412);
     let nothing = async {};
     let etag = put(s3, "k", b"3").await;
-    assert_eq!(put_around(&running, &format!("if-match: {etag}"), nothing).await, "200");
+    assert_eq!(put_around(&running, &format!("if-match: {etag}"), nothing).await, 200);
     running.stop().await;
 }
 

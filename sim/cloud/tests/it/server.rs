@@ -5,28 +5,21 @@ use lakebed_contract::{Clock, EventSink, Stage, Timestamp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::wire::{connected, raw, send, send_json};
 use crate::{Running, code, config};
-
-/// Sends one raw request and returns the whole answer.
-pub(crate) async fn raw(port: u16, request: &str) -> String {
-    let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("connected");
-    socket.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = Vec::new();
-    socket.read_to_end(&mut answer).await.expect("answered");
-    String::from_utf8_lossy(&answer).into_owned()
-}
 
 #[tokio::test]
 async fn health_names_the_services() {
     let dir = tempfile::tempdir().expect("a directory");
     let running = Running::start(dir.path()).await;
-    let request = "GET /_lakebed/health HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    let answer = raw(running.cloud.port(), request).await;
+    let answer = send(running.cloud.port(), "GET /_lakebed/health", &[], "").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     for service in ["s3", "dynamodb", "kinesis", "iceberg"] {
         assert!(answer.contains(&format!("\"{service}\":\"running\"")), "{answer}");
     }
     assert!(answer.contains(&*dir.path().to_string_lossy()), "where its state lies: {answer}");
+    let refused = send(running.cloud.port(), "POST /_lakebed/health", &[], "").await.to_lowercase();
+    assert!(refused.starts_with("http/1.1 405") && refused.contains("\r\nallow: get\r\n"), "{refused}");
     running.stop().await;
 }
 
@@ -50,10 +43,7 @@ async fn unknown_services_and_operations_are_refused_in_their_protocol() {
     let dir = tempfile::tempdir().expect("a directory");
     let running = Running::start(dir.path()).await;
     for target in ["AWSGlue.GetTable", "Kinesis_20131202.CreateChannel", "Kinesis_20131202.Nonsense"] {
-        let request = format!(
-            "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-amz-target: {target}\r\ncontent-length: 2\r\n\r\n{{}}"
-        );
-        let answer = raw(running.cloud.port(), &request).await;
+        let answer = send_json(running.cloud.port(), target, "{}").await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{target}: {answer}");
         assert!(answer.contains("UnknownOperationException"), "{target}: {answer}");
         assert!(answer.to_lowercase().contains("x-amzn-requestid: "), "{target}: {answer}");
@@ -67,6 +57,32 @@ async fn unknown_services_and_operations_are_refused_in_their_protocol() {
     let cold = aws_sdk_s3::types::StorageClass::Glacier;
     let cold = running.s3.put_object().bucket("plain").key("k").storage_class(cold).send().await;
     assert_eq!(code(cold), "NotImplemented");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_comes_to_no_operation_is_refused_as_its_service_refuses() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let running = Running::start(dir.path()).await;
+    let port = running.cloud.port();
+    let (tables, streams) = ("DynamoDB_20120810.ListTables", "Kinesis_20131202.ListStreams");
+    let check = |answer: String, kind: &str, code: &str| {
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        assert!(answer.contains(&format!("content-type: {kind}\r\n")) && answer.contains(code), "{answer}");
+        assert_eq!(answer.contains("x-amz-crc32: "), kind == "application/x-amz-json-1.0", "of DynamoDB: {answer}");
+    };
+    let cbor = [("x-amz-target", tables), ("content-type", "application/x-amz-cbor-1.1")];
+    let answer = send(port, "POST /", &cbor, "").await;
+    check(answer, "application/x-amz-json-1.0", "com.amazon.coral.service#SerializationException");
+    let too_long = async |target: &str, kind: &str| {
+        // Refused by what the head says: the body is never sent.
+        let head = format!("host: x\r\nconnection: close\r\nx-amz-target: {target}\r\ncontent-type: {kind}");
+        raw(port, &format!("POST / HTTP/1.1\r\n{head}\r\ncontent-length: 99999999\r\n\r\n")).await
+    };
+    let code = "RequestEntityTooLargeException";
+    check(too_long(tables, "application/json").await, "application/x-amz-json-1.0", code);
+    check(too_long(streams, "application/json").await, "application/x-amz-json-1.1", code);
+    check(too_long(streams, "application/x-amz-cbor-1.1").await, "application/x-amz-cbor-1.1", code);
     running.stop().await;
 }
 
@@ -89,7 +105,7 @@ async fn shutdown_finishes_the_request_in_flight() {
     let dir = tempfile::tempdir().expect("a directory");
     let running = Running::start(dir.path()).await;
     running.s3.create_bucket().bucket("plain").send().await.expect("created");
-    let mut socket = TcpStream::connect(("127.0.0.1", running.cloud.port())).await.expect("connected");
+    let mut socket = connected(running.cloud.port()).await;
     let head = "PUT /plain/k HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\r\n";
     socket.write_all(head.as_bytes()).await.expect("sent");
     // The server asks for the body when the store begins to read it, so from here on the request is in flight.
@@ -129,7 +145,7 @@ async fn events_are_told_as_they_happen_until_the_server_ends() {
     let sink = config.feed.sink(EventSink::default(), &clock);
     let running = Running::start_as(config).await;
     sink.log("before anybody reads");
-    let mut socket = TcpStream::connect(("127.0.0.1", running.cloud.port())).await.expect("connected");
+    let mut socket = connected(running.cloud.port()).await;
     let request = "GET /_lakebed/events HTTP/1.1\r\nhost: x\r\n\r\n";
     socket.write_all(request.as_bytes()).await.expect("sent");
     let opening = read_until(&mut socket, ": lakebed events\n\n").await;
@@ -147,7 +163,6 @@ async fn events_are_told_as_they_happen_until_the_server_ends() {
     socket.read_to_end(&mut rest).await.expect("ended");
 
     let again = Running::start(dir.path()).await;
-    let request = "POST /_lakebed/events HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-    assert!(raw(again.cloud.port(), request).await.starts_with("HTTP/1.1 405"));
+    assert!(send(again.cloud.port(), "POST /_lakebed/events", &[], "").await.starts_with("HTTP/1.1 405"));
     again.stop().await;
 }

@@ -5,16 +5,11 @@ use serde_json::Value;
 
 use crate::Running;
 use crate::dynamodb::create_table;
-use crate::server::raw;
+use crate::wire::send_json;
 
 /// Sends one request and returns `<code>: <message>`.
 async fn told(running: &Running, target: &str, body: &str) -> String {
-    let request = format!(
-        "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/x-amz-json-1.1\r\nx-amz-target: \
-         {target}\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let answer = raw(running.cloud.port(), &request).await;
+    let answer = send_json(running.cloud.port(), target, body).await;
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
     assert!(head.starts_with("HTTP/1.1 400"), "{target}: {answer}");
     let body: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{target}: {error}: {answer}"));

@@ -1,11 +1,15 @@
-//! Random operations against the stores and against a model of a few lines; both must say the same after every step.
+//! Random operations against the stores and against a model of a few lines: both must say the same of each operation, and
+//! have the same at the end and after a restart.
 //!
 //! The operations follow from a fixed number, so a failure is the same on every machine; proptest shrinks it to the
-//! shortest sequence that still fails. What is left out: anything that needs time to pass (the clock stands still).
+//! shortest sequence that still fails. A step that hardly ever finds what it is about would test nothing, so what the steps met
+//! is counted ([`Restartable::met`]) and looked at in the end. What is left out: anything that needs time to pass (the clock stands still).
 
 mod dynamodb;
 mod kinesis;
 mod s3;
+
+use std::collections::BTreeMap;
 
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
@@ -39,6 +43,7 @@ struct Restartable {
     runtime: Runtime,
     dir: tempfile::TempDir,
     running: Option<Running>,
+    met: BTreeMap<&'static str, u32>,
 }
 
 impl Restartable {
@@ -48,6 +53,7 @@ impl Restartable {
             runtime: runtime.expect("a runtime"),
             dir: tempfile::tempdir().expect("a directory"),
             running: None,
+            met: BTreeMap::new(),
         };
         store.restart();
         store
@@ -58,6 +64,19 @@ impl Restartable {
             self.runtime.block_on(running.stop());
         }
         self.running = Some(self.runtime.block_on(Running::start(self.dir.path())));
+    }
+
+    /// Counts that a step met this.
+    fn met(&mut self, what: &'static str) {
+        *self.met.entry(what).or_default() += 1;
+    }
+
+    /// Each of these was met so often.
+    fn assert_met(&self, at_least: u32, names: &[&str]) {
+        for name in names {
+            let times = self.met.get(name).copied().unwrap_or_default();
+            assert!(times >= at_least, "`{name}` was met {times} times: {:?}", self.met);
+        }
     }
 
     fn running(&self) -> &Running {

@@ -23,10 +23,11 @@ enum Step {
     /// With the ETag that is there, or another.
     PutIfMatch(usize, u8, bool),
     Upload(usize, u8),
+    /// From a key, or beyond those from the nth object that is there.
     Copy(usize, usize),
     Delete(usize),
-    /// The nth version of the key, newest first.
-    DeleteVersion(usize, usize),
+    /// The nth of all versions.
+    DeleteVersion(usize),
     DeleteMany(usize, usize),
     Versioning(bool),
     List(usize, i32, bool),
@@ -40,9 +41,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (key.clone(), any::<u8>()).prop_map(|(key, byte)| Step::PutIfAbsent(key, byte)),
         2 => (key.clone(), any::<u8>(), any::<bool>()).prop_map(|(key, byte, right)| Step::PutIfMatch(key, byte, right)),
         1 => (key.clone(), any::<u8>()).prop_map(|(key, byte)| Step::Upload(key, byte)),
-        2 => (key.clone(), key.clone()).prop_map(|(from, to)| Step::Copy(from, to)),
+        2 => (0..2 * KEYS.len(), key.clone()).prop_map(|(from, to)| Step::Copy(from, to)),
         3 => key.clone().prop_map(Step::Delete),
-        2 => (key.clone(), 0..3usize).prop_map(|(key, version)| Step::DeleteVersion(key, version)),
+        2 => (0..50usize).prop_map(Step::DeleteVersion),
         1 => (key.clone(), key).prop_map(|(one, other)| Step::DeleteMany(one, other)),
         2 => any::<bool>().prop_map(Step::Versioning),
         2 => (0..4usize, 1..4i32, any::<bool>()).prop_map(|(prefix, page, grouped)| Step::List(prefix, page, grouped)),
@@ -127,9 +128,9 @@ impl World<'_> {
             Step::PutIfAbsent(key, byte) => self.put(KEYS[key], byte, Some(None)),
             Step::PutIfMatch(key, byte, right) => self.put(KEYS[key], byte, Some(Some(right))),
             Step::Upload(key, byte) => self.upload(KEYS[key], byte),
-            Step::Copy(from, to) => self.copy(KEYS[from], KEYS[to]),
+            Step::Copy(from, to) => self.copy(self.source(from), KEYS[to]),
             Step::Delete(key) => self.delete(KEYS[key]),
-            Step::DeleteVersion(key, version) => self.delete_version(KEYS[key], version),
+            Step::DeleteVersion(nth) => self.delete_version(nth),
             Step::DeleteMany(one, other) => self.delete_many(KEYS[one], KEYS[other]),
             Step::Versioning(on) => self.switch(on),
             Step::List(prefix, page, grouped) => self.list(["", "a", "a/", "é"][prefix], page, grouped),
@@ -148,16 +149,19 @@ impl World<'_> {
             None => "accepted",
             Some(None) => {
                 put = put.if_none_match("*");
+                self.store.met(if current.is_some() { "if-none-match fails" } else { "if-none-match holds" });
                 if current.is_some() { "PreconditionFailed" } else { "accepted" }
             }
             Some(Some(right)) => {
                 let there = current.as_deref().map_or_else(|| etag(b"absent"), etag);
                 put = put.if_match(if right { there } else { etag(b"another") });
-                match (&current, right) {
-                    (None, _) => "NoSuchKey",
-                    (Some(_), true) => "accepted",
-                    (Some(_), false) => "PreconditionFailed",
-                }
+                let (met, expected) = match (&current, right) {
+                    (None, _) => ("if-match of nothing", "NoSuchKey"),
+                    (Some(_), true) => ("if-match holds", "accepted"),
+                    (Some(_), false) => ("if-match fails", "PreconditionFailed"),
+                };
+                self.store.met(met);
+                expected
             }
         };
         let answer = self.store.block_on(put.send());
@@ -186,6 +190,14 @@ impl World<'_> {
         self.model.add(key, done.version_id(), Some(bytes(byte)))
     }
 
+    fn source(&self, nth: usize) -> &'static str {
+        let there: Vec<&str> = KEYS.into_iter().filter(|key| self.model.current(key).is_some()).collect();
+        match nth {
+            nth if nth < KEYS.len() || there.is_empty() => KEYS[nth % KEYS.len()],
+            nth => there[nth % there.len()],
+        }
+    }
+
     fn copy(&mut self, from: &'static str, to: &'static str) -> Result<(), TestCaseError> {
         let source = format!(
             "{}/{}",
@@ -197,10 +209,12 @@ impl World<'_> {
         let answer = self.store.block_on(copy);
         match self.model.current(from).cloned() {
             Some(body) => {
+                self.store.met("copied");
                 let copied = answer.map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
                 self.model.add(to, copied.version_id(), Some(body))
             }
             None => {
+                self.store.met("copy of nothing");
                 prop_assert_eq!(code(answer), "NoSuchKey");
                 Ok(())
             }
@@ -225,13 +239,24 @@ impl World<'_> {
             return Ok(());
         }
         prop_assert_eq!(is_marker, Some(true));
+        self.store.met("marker");
         self.model.add(key, id, None)
     }
 
-    fn delete_version(&mut self, key: &'static str, nth: usize) -> Result<(), TestCaseError> {
-        let Some(version) = self.model.keys.get(key).and_then(|versions| versions.get(nth)).cloned() else {
-            return Ok(());
+    fn delete_version(&mut self, nth: usize) -> Result<(), TestCaseError> {
+        let of_key = |(key, versions): (&&'static str, &Vec<Version>)| {
+            versions.iter().enumerate().map(|(at, version)| (*key, at, version.clone())).collect::<Vec<_>>()
         };
+        let all: Vec<_> = self.model.keys.iter().flat_map(of_key).collect();
+        if all.is_empty() {
+            return Ok(());
+        }
+        let (key, at, version) = all[nth % all.len()].clone();
+        self.store.met(match (at, &version.body) {
+            (_, None) => "marker removed",
+            (0, Some(_)) => "current version removed",
+            (_, Some(_)) => "old version removed",
+        });
         let delete = self.s3().delete_object().bucket(&self.bucket).key(key).version_id(&version.id).send();
         let deleted = self.store.block_on(delete).map_err(|error| TestCaseError::fail(format!("{error:?}")))?;
         if self.model.versioning.is_some() {
@@ -308,10 +333,12 @@ impl World<'_> {
         let (s3, bucket) = (self.s3(), self.bucket.as_str());
         for key in KEYS {
             let got = self.store.block_on(async {
-                let got = s3.get_object().bucket(bucket).key(key).send().await.ok()?;
-                Some(got.body.collect().await.expect("a body").to_vec())
+                match s3.get_object().bucket(bucket).key(key).send().await {
+                    Ok(got) => Ok(got.body.collect().await.expect("a body").to_vec()),
+                    refused => Err(code(refused)),
+                }
             });
-            prop_assert_eq!(got.as_ref(), self.model.current(key), "{}", key);
+            prop_assert_eq!(got, self.model.current(key).cloned().ok_or_else(|| "NoSuchKey".to_owned()), "{}", key);
         }
         let listed = s3.list_object_versions().bucket(bucket).send();
         let listed = self.store.block_on(listed).expect("versions are listed");
@@ -355,7 +382,7 @@ impl World<'_> {
 #[test]
 fn buckets_do_what_the_model_does() {
     let mut store = Restartable::start();
-    let outcome = over(CASES, &prop::collection::vec(step(), 1..25), |case, steps| {
+    let outcome = over(CASES, &prop::collection::vec(step(), 10..50), |case, steps| {
         let bucket = format!("model-{case}");
         let create = store.running().s3.create_bucket().bucket(&bucket).send();
         store.block_on(create).expect("a bucket");
@@ -367,6 +394,12 @@ fn buckets_do_what_the_model_does() {
         world.store.restart();
         world.compare()
     });
-    store.stop();
     assert_eq!(outcome, Ok(()));
+    store.assert_met(2, &["marker removed", "old version removed"]);
+    store.assert_met(
+        5,
+        &["if-match holds", "if-match fails", "if-match of nothing", "copied", "copy of nothing", "marker"],
+    );
+    store.assert_met(5, &["if-none-match holds", "if-none-match fails", "current version removed"]);
+    store.stop();
 }
