@@ -22,7 +22,8 @@ fn main() {
 }
 
 /// Whether linker and C library of this machine know packed relative relocations. With them the loader reads a hundred
-/// kilobytes at every start instead of five megabytes, which stay in memory as long as the process.
+/// kilobytes at every start instead of five megabytes, which stay in memory as long as the process. Whatever fails here, no
+/// compiler or another machine to compile for, only leaves the option out.
 fn packs_relocations() -> bool {
     let said = |name: &str| std::env::var(name).unwrap_or_default();
     if said("HOST") != said("TARGET") || said("CARGO_CFG_TARGET_OS") != "linux" || said("CARGO_CFG_TARGET_ENV") != "gnu"
@@ -35,7 +36,7 @@ fn packs_relocations() -> bool {
     std::fs::write(&source, "int (*volatile kept)(void);\nint main(void) { kept = main; return kept != main; }\n")
         .is_ok()
         && succeeds(
-            std::process::Command::new("cc")
+            std::process::Command::new(std::env::var("RUSTC_LINKER").unwrap_or_else(|_| "cc".to_owned()))
                 .args(["-fPIE", "-pie", "-Wl,-z,pack-relative-relocs", "-o"])
                 .arg(&probe)
                 .arg(&source),

@@ -161,11 +161,12 @@ pub(crate) struct UpArguments {
     /// Only the stores: no Postgres, no flow
     #[arg(long)]
     pub(crate) stores_only: bool,
-    #[command(flatten)]
-    pub(crate) stores: StoreArguments,
     /// Show the flow on a screen; q closes it and leaves everything up
     #[arg(long, conflicts_with = "stores_only")]
     pub(crate) tui: bool,
+    // Last, since their heading holds for whatever follows.
+    #[command(flatten)]
+    pub(crate) stores: StoreArguments,
 }
 
 /// How the embedded stores are run.
@@ -192,6 +193,7 @@ pub(crate) struct StoreArguments {
     pub(crate) notify_url: Option<String>,
 }
 
+// The words of these three are the command line's own: the stores have types of the same meaning and know nothing of clap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AuthMode {
     /// Everybody's; signatures are not looked at

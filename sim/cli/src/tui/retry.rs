@@ -129,3 +129,36 @@ async fn retry_in(place: &Place, pk: &str) -> Result<Box<ControlRecord>, Harness
     let gone = || HarnessError::Input { message: format!("failed to find control record `{pk}` after its retry") };
     retried?.map(Box::new).ok_or_else(gone)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notice(retries: &mut Retries, state: &mut State) -> String {
+        retries.start("pk".to_owned(), state);
+        state.notice.take().expect("every key has an answer")
+    }
+
+    #[test]
+    fn what_cannot_be_retried_says_why() {
+        let mut own = State::new(Subject::OwnRun, None);
+        let mut retries = Retries::new(None, Some(PathBuf::from("nowhere")), None);
+        assert!(notice(&mut retries, &mut own).contains("lakebed control retry"), "nothing to ask yet");
+        own.head.endpoint = Some("http://127.0.0.1:1".to_owned());
+        own.head.verdict = Some("PASS".to_owned());
+        assert!(notice(&mut retries, &mut own).contains("lakebed control retry"), "it holds its own folder");
+        let mut log = State::new(Subject::EventLog, None);
+        let mut retries = Retries::new(None, None, None);
+        assert!(notice(&mut retries, &mut log).contains("--state-dir or --endpoint"));
+        retries.is_busy = true;
+        assert!(notice(&mut retries, &mut log).contains("another record"));
+    }
+
+    #[test]
+    fn a_retry_that_fails_tells_the_reason() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let told = |place: Place| retry(&place, "pk").expect_err("there is no such record");
+        assert!(told(Place::Stored(folder.path().to_owned())).contains("lakebed has not written one there"));
+        assert!(told(Place::Running("ftp://here".to_owned(), None)).contains("expected http://HOST:PORT"));
+    }
+}

@@ -65,6 +65,10 @@ fn help_is_data() {
     insta::assert_snapshot!("help", String::from_utf8(output.stdout).expect("UTF-8"));
     let output = run(folder.path(), &["demo", "--help"]);
     insta::assert_snapshot!("help_demo", String::from_utf8(output.stdout).expect("UTF-8"));
+    let output = run(folder.path(), &["up", "--help"]);
+    let up = String::from_utf8(output.stdout).expect("UTF-8");
+    let (own, of_stores) = up.split_once("\nStores:\n").expect("a heading");
+    assert!(own.contains("--tui") && of_stores.contains("--bind"), "each option stands under its heading: {up}");
 }
 
 #[test]
@@ -81,7 +85,9 @@ fn mistakes_in_arguments_exit_with_1_and_a_hint() {
     check(&["up", "--backend", "docker", "--bind", "127.0.0.2"], 1, &["--bind", "hint: "]);
     check(&["up", "--backend", "docker", "--in-memory"], 1, &["--in-memory", "hint: "]);
     check(&["up", "--stores-only", "--bind", "0.0.0.0"], 1, &["0.0.0.0", "--auth enforce"]);
-    check(&["up", "--stores-only", "--auth", "enforce"], 1, &["AWS_ACCESS_KEY_ID"]);
+    check(&["up", "--stores-only", "--auth", "enforce"], 1, &["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]);
+    check(&["up", "--stores-only", "--port", "0", "--notify-url", "https://h"], 1, &["S3 notifications", "http://"]);
+    check(&["up", "--stores-only", "--in-memory", "--state-dir", "state"], 1, &["--in-memory", "--state-dir"]);
     check(&["bench", "dmeo"], 1, &["`dmeo`", "csv-to-parquet, demo"]);
     check(&["bench", "demo", "--label", "../up"], 1, &["`../up`"]);
     check(&["report", "no-such-folder"], 1, &["no-such-folder"]);

@@ -20,12 +20,16 @@ fn folder() -> PathBuf {
     std::env::var_os("LAKEBED_PYTHON_DIR").map_or_else(|| root.join(".lakebed/python"), PathBuf::from)
 }
 
+/// Whether to go without an oracle is a failure.
+pub(crate) fn required() -> bool {
+    std::env::var("LAKEBED_REQUIRE_ORACLES").is_ok_and(|value| value == "1")
+}
+
 fn present(what: &str, file: &Path) -> bool {
     if file.exists() {
         return true;
     }
-    let required = std::env::var("LAKEBED_REQUIRE_ORACLES").is_ok_and(|value| value == "1");
-    assert!(!required, "no {what} at {}; run .ci/setup oracles", file.display());
+    assert!(!required(), "no {what} at {}; run .ci/setup oracles", file.display());
     eprintln!("SKIPPED: no {what} at {}; `make test` installs it", file.display());
     false
 }

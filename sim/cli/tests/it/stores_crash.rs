@@ -107,4 +107,6 @@ async fn a_hundred_kills_cost_nothing_that_was_acknowledged() {
     records.check_everything(&clients.kinesis).await;
     stores.stop();
     assert!(writes > KILLS, "{writes} writes were acknowledged");
+    let each = [puts.acknowledged, joins.acknowledged, items.acknowledged, records.acknowledged_batches];
+    assert!(each.into_iter().all(|writes| writes > KILLS / 10), "a writer had hardly a turn: {each:?}");
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use lakebed_cloud::{Auth, Cloud, CloudConfig, EventFeed, Fsync, Limits};
+use lakebed_cloud::{Auth, Cloud, CloudConfig, CloudError, EventFeed, Fsync, Limits};
 use lakebed_contract::endpoints::Endpoints;
 use lakebed_contract::{Clock, EventSink, FaultPlan, RunEvent, Secret, Seed};
 use lakebed_source::{PostgresConfig, PostgresServer};
@@ -136,12 +136,16 @@ impl Stores {
             return Err(HarnessError::Input { message });
         }
         let mut config = CloudConfig::new(state_dir, clock.clone(), seed);
-        (config.bind, config.port) = (options.bind, port);
-        (config.events, config.notifications) = (events.clone(), notifications);
-        (config.auth, config.fsync, config.limits) = (options.auth.clone(), options.fsync, options.limits);
-        (config.notify_url, config.faults, config.feed) =
-            (options.notify_url.clone(), options.faults.clone(), options.feed.clone());
-        let cloud = Cloud::start(config).await.map_err(HarnessError::stage("start the stores"))?;
+        (config.port, config.events, config.notifications) = (port, events.clone(), notifications);
+        // By name, so that an option that is not handed on does not compile.
+        let StoreOptions { bind, auth, fsync, limits, notify_url, faults, feed } = options.clone();
+        (config.bind, config.auth, config.fsync, config.limits) = (bind, auth, fsync, limits);
+        (config.notify_url, config.faults, config.feed) = (notify_url, faults, feed);
+        let cloud = Cloud::start(config).await.map_err(|error| match error {
+            // The user's own, as the address is; the rest is the machine's.
+            CloudError::NotifyUrl { .. } => HarnessError::Input { message: error.to_string() },
+            _ => HarnessError::stage("start the stores")(error),
+        })?;
         let endpoints = cloud.endpoints();
         Ok(Self { cloud, endpoints, notifications: None })
     }

@@ -198,9 +198,12 @@ fn python_server(
 fn versitygw(places: &Places) -> Contender {
     let found = tools("versitygw", places).and_then(|tools| {
         let program = tools.join("bin/versitygw");
-        let version = output(&program.display().to_string(), &["--version"], None)
-            .ok_or_else(|| format!("`{}` does not run; run .ci/setup bench", program.display()))?;
-        let version = version.lines().next().and_then(|line| line.split_whitespace().last()).unwrap_or_default();
+        // Built from its module it does not know its version (it says `git`); set-up does.
+        let module = std::fs::read_to_string(tools.join("bin/versitygw.installed")).ok();
+        let version = module.as_deref().and_then(|module| Some(module.trim().rsplit_once('@')?.1));
+        let version = version
+            .filter(|_| program.is_file())
+            .ok_or_else(|| format!("`{}` is not there; run .ci/setup bench", program.display()))?;
         let arguments = ["--quiet", "--port", "127.0.0.1:{port}", "posix", "{state}"];
         let credentials = [("ROOT_ACCESS_KEY_ID", "lakebed"), ("ROOT_SECRET_ACCESS_KEY", "lakebed-secret")];
         Ok((version.to_owned(), server(program, &arguments, &credentials)))
@@ -211,10 +214,7 @@ fn versitygw(places: &Places) -> Contender {
 /// The last LocalStack that starts without a token; its S3 is its own, in memory.
 fn localstack(places: &Places) -> Contender {
     let found = tools("localstack", places).and_then(|tools| {
-        let python = tools.join("localstack/bin/python");
-        let look = "import importlib.metadata as m; print(m.version('localstack-core'))";
-        let version = output(&python.display().to_string(), &["-I", "-c", look], None)
-            .ok_or_else(|| format!("`{}` does not run; run .ci/setup bench", python.display()))?;
+        let (python, version) = installed_in(tools.join("localstack"), "localstack-core")?;
         let variables = [
             ("GATEWAY_LISTEN", "127.0.0.1:{port}"),
             ("LOCALSTACK_VOLUME_DIR", "{state}"),
@@ -261,8 +261,12 @@ fn server(program: PathBuf, arguments: &[&str], variables: &[(&str, &str)]) -> M
 
 /// The Python of the tools folder and the version of a package in it.
 fn installed(package: &str, places: &Places) -> Result<(PathBuf, String), String> {
-    let tools = tools(package, places)?;
-    let python = tools.join("python/bin/python");
+    installed_in(tools(package, places)?.join("python"), package)
+}
+
+/// The same of another virtual environment.
+fn installed_in(environment: PathBuf, package: &str) -> Result<(PathBuf, String), String> {
+    let python = environment.join("bin/python");
     if !python.is_file() {
         return Err(format!("there is no `{}`; run .ci/setup bench", python.display()));
     }
@@ -324,11 +328,26 @@ mod tests {
         };
         assert!(reason(None, "duckdb").contains("make bench-report"));
         assert!(reason(Some(folder.path()), "moto").contains(".ci/setup bench"));
+        for name in ["versitygw", "localstack", "dynalite"] {
+            let missing = find(name, Work::Store, &places(Some(folder.path()), folder.path())).means;
+            assert!(missing.expect_err("not there").contains(".ci/setup bench"), "{name}");
+        }
         assert!(reason(Some(folder.path()), "parquet-go").contains("does not run"));
         assert!(reason(Some(folder.path()), "fred").contains("`fred`"));
         std::fs::create_dir(folder.path().join("missing")).expect("made");
         std::fs::write(folder.path().join("missing/parquet-go"), "there is no Go toolchain\n").expect("written");
         assert_eq!(reason(Some(folder.path()), "parquet-go"), "there is no Go toolchain");
+    }
+
+    #[test]
+    fn versitygw_has_the_version_that_was_installed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bin = folder.path().join("bin");
+        std::fs::create_dir(&bin).expect("made");
+        std::fs::write(bin.join("versitygw"), "a program").expect("written");
+        std::fs::write(bin.join("versitygw.installed"), "example.org/versitygw@v1.2.3\n").expect("written");
+        let found = find("versitygw", Work::Store, &places(Some(folder.path()), folder.path()));
+        assert_eq!((found.version.as_str(), found.means.is_ok()), ("v1.2.3", true));
     }
 
     #[test]

@@ -21,6 +21,7 @@ const BODY_CHARS_MAX: usize = 3_000;
 #[derive(Default)]
 pub(super) struct Items {
     bodies: BTreeMap<String, Versions<String>>,
+    pub(super) acknowledged: u64,
 }
 
 pub(super) async fn create(dynamodb: &Client) {
@@ -60,6 +61,7 @@ impl Items {
                 return;
             }
             self.bodies.get_mut(&id).expect("sent before it is answered").acknowledge();
+            self.acknowledged += 1;
             life.acknowledged();
         }
     }

@@ -23,6 +23,7 @@ const LARGE_JOINS: u32 = 40;
 pub(super) struct Objects {
     prefix: &'static str,
     keys: BTreeMap<String, Versions<Vec<u8>>>,
+    pub(super) acknowledged: u64,
 }
 
 pub(super) async fn create(s3: &Client) {
@@ -37,7 +38,7 @@ fn content(chance: &mut impl Rng, bytes: usize) -> Vec<u8> {
 
 impl Objects {
     pub(super) fn new(prefix: &'static str) -> Self {
-        Self { prefix, keys: BTreeMap::new() }
+        Self { prefix, keys: BTreeMap::new(), acknowledged: 0 }
     }
 
     fn key(&self, chance: &mut impl Rng) -> String {
@@ -50,6 +51,7 @@ impl Objects {
 
     fn acknowledge(&mut self, key: &str) {
         self.keys.get_mut(key).expect("sent before it is answered").acknowledge();
+        self.acknowledged += 1;
     }
 
     /// Puts and deletes until the process is gone.

@@ -32,6 +32,7 @@ pub(super) struct Records {
     /// Sent and not answered.
     sent: BTreeSet<Vec<u8>>,
     batches: u64,
+    pub(super) acknowledged_batches: u64,
 }
 
 pub(super) async fn create(kinesis: &Client) {
@@ -59,6 +60,7 @@ impl Records {
                 assert!(of_shard.insert(sequence.to_owned(), data).is_none(), "{sequence} was given twice");
             }
             self.sent.clear();
+            self.acknowledged_batches += 1;
             life.acknowledged();
             if chance.random_ratio(1, BATCHES_PER_RESHARD) && !reshard(kinesis, &mut chance).await {
                 return;

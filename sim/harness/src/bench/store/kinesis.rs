@@ -50,12 +50,11 @@ impl Calls {
         let mut wire = self.wire(Service::Kinesis);
         wire.json("PutRecords", self.request(0)).await?.success()?;
         let shards = kinesis.list_shards().stream_name(&self.name).send().await.map_err(HarnessError::stage(READ))?;
-        let missing = |what: &str| HarnessError::Input { message: format!("failed to {READ}: {what}") };
-        let shard = shards.shards().first().ok_or_else(|| missing("it has no shard"))?;
+        let shard = shards.shards().first().ok_or("it has no shard").map_err(HarnessError::stage(READ))?;
         let first = kinesis.get_shard_iterator().stream_name(&self.name).shard_id(shard.shard_id());
         let first = first.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
         let first = first.map_err(HarnessError::stage(READ))?;
-        let iterator = first.shard_iterator().ok_or_else(|| missing("there is no iterator"))?;
+        let iterator = first.shard_iterator().ok_or("there is no iterator").map_err(HarnessError::stage(READ))?;
         let get = Bytes::from(json!({"ShardIterator": iterator, "Limit": REQUEST_RECORDS}).to_string());
         let window = self.timer.open();
         let (mut records, mut bytes) = (0, 0);

@@ -2,7 +2,8 @@
 //!
 //! The AWS SDK takes about half a millisecond of the client's own processor time a call, more than most answers take; it
 //! would measure itself. What is sent is what an SDK would send: a signature (of the body too, but for S3), no checksum.
-//! Whoever closes the connection after an answer is connected to again, and that is part of the time.
+//! Whoever closes the connection after an answer is connected to again, and that is part of the time. A request is made again
+//! only if nothing of it was sent: whatever else fails is told, because it may have been done.
 
 use std::time::{Duration, SystemTime};
 
@@ -65,7 +66,7 @@ impl Answer {
             return Ok(self);
         }
         let shown = String::from_utf8_lossy(&self.body[..self.body.len().min(300)]).into_owned();
-        Err(HarnessError::Input { message: format!("failed to {CALL}: it answered {}: {shown}", self.status) })
+        Err(HarnessError::stage(CALL)(format!("it answered {}: {shown}", self.status)))
     }
 
     pub(super) fn json(&self) -> Result<Value, HarnessError> {
@@ -151,38 +152,139 @@ impl Wire {
         Ok(request.map(Full::new))
     }
 
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, HarnessError> {
-        let again = request.clone();
-        match self.try_send(request).await {
-            Ok(answer) => Ok(answer),
-            // A server that closes after each answer may do so after we looked.
-            Err(_closed) => {
-                self.connection = None;
-                self.try_send(again).await
+    async fn send(&mut self, mut request: Request<Full<Bytes>>) -> Result<Answer, HarnessError> {
+        if let Some(connection) = self.connection.take() {
+            match self.send_over(connection, request).await? {
+                Sent::Answered(answer) => return Ok(answer),
+                Sent::Closed(unsent) => request = *unsent,
+            }
+        }
+        let connection = self.connect().await?;
+        match self.send_over(connection, request).await? {
+            Sent::Answered(answer) => Ok(answer),
+            Sent::Closed(_) => {
+                Err(HarnessError::stage(CALL)("it closed a new connection before it was asked anything"))
             }
         }
     }
 
-    async fn try_send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, HarnessError> {
-        let mut connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
-            Some(connection) => connection,
-            None => {
-                let socket = TcpStream::connect(&self.authority).await.map_err(HarnessError::stage(CALL))?;
-                socket.set_nodelay(true).map_err(HarnessError::stage(CALL))?;
-                let (connection, driver) = handshake(TokioIo::new(socket)).await.map_err(HarnessError::stage(CALL))?;
-                tokio::spawn(async move {
-                    if let Err(error) = driver.await {
-                        tracing::debug!(%error, "a connection of the bench ended early");
-                    }
-                });
-                connection
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, HarnessError> {
+        let socket = TcpStream::connect(&self.authority).await.map_err(HarnessError::stage(CALL))?;
+        socket.set_nodelay(true).map_err(HarnessError::stage(CALL))?;
+        let (connection, driver) = handshake(TokioIo::new(socket)).await.map_err(HarnessError::stage(CALL))?;
+        tokio::spawn(async move {
+            if let Err(error) = driver.await {
+                tracing::debug!(%error, "a connection of the bench ended early");
             }
+        });
+        Ok(connection)
+    }
+
+    /// Keeps the connection if it has answered.
+    async fn send_over(
+        &mut self,
+        mut connection: SendRequest<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Sent, HarnessError> {
+        // The only way not to become ready is to be closed.
+        if connection.ready().await.is_err() {
+            return Ok(Sent::Closed(Box::new(request)));
+        }
+        let answer = match connection.try_send_request(request).await {
+            Ok(answer) => answer,
+            // It is given back only if none of it was written.
+            Err(mut failed) => match failed.take_message() {
+                Some(unsent) => return Ok(Sent::Closed(Box::new(unsent))),
+                None => return Err(HarnessError::stage(CALL)(failed.into_error())),
+            },
         };
-        connection.ready().await.map_err(HarnessError::stage(CALL))?;
-        let answer = connection.send_request(request).await.map_err(HarnessError::stage(CALL))?;
         let (head, body) = answer.into_parts();
         let body = body.collect().await.map_err(HarnessError::stage(CALL))?.to_bytes();
         self.connection = Some(connection);
-        Ok(Answer { status: head.status, body })
+        Ok(Sent::Answered(Answer { status: head.status, body }))
+    }
+}
+
+/// What became of a request.
+enum Sent {
+    Answered(Answer),
+    /// The connection was closed before; nothing was sent.
+    Closed(Box<Request<Full<Bytes>>>),
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::error::Fault;
+
+    async fn listener() -> (TcpListener, Wire) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
+        let port = listener.local_addr().expect("bound").port();
+        let wire = Wire::new(Service::S3, &Endpoints::embedded(port), &Clock::wall());
+        (listener, wire)
+    }
+
+    /// Reads a request without a body.
+    async fn asked(socket: &mut TcpStream) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.read_u8().await.expect("a whole head"));
+        }
+    }
+
+    async fn answer(socket: &mut TcpStream, headers: &str) {
+        let answer = format!("HTTP/1.1 200 OK\r\n{headers}content-length: 2\r\n\r\nok");
+        socket.write_all(answer.as_bytes()).await.expect("answered");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_with_its_answer_is_made_anew() {
+        let (listener, mut wire) = listener().await;
+        let server = tokio::spawn(async move {
+            for _ in 0..3 {
+                let (mut socket, _) = listener.accept().await.expect("connected");
+                asked(&mut socket).await;
+                answer(&mut socket, "connection: close\r\n").await;
+            }
+        });
+        for _ in 0..3 {
+            let answered = wire.object(Method::PUT, "/bucket/key", Bytes::new()).await.expect("answered");
+            assert_eq!(answered.success().expect("a success").body, "ok");
+        }
+        server.await.expect("three connections");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_may_have_been_done_is_not_made_again() {
+        let (listener, mut wire) = listener().await;
+        let server = tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.expect("connected");
+            asked(&mut socket).await;
+            answer(&mut socket, "").await;
+            asked(&mut socket).await;
+            drop(socket);
+            // It would answer if it were asked again.
+            let (mut socket, _) = listener.accept().await.expect("connected");
+            asked(&mut socket).await;
+            answer(&mut socket, "").await;
+        });
+        wire.object(Method::PUT, "/bucket/key", Bytes::new()).await.expect("answered");
+        let Err(failed) = wire.object(Method::PUT, "/bucket/key", Bytes::new()).await else {
+            panic!("made again, and the failure hidden");
+        };
+        assert_eq!(failed.fault(), Fault::Environment);
+        server.abort();
+    }
+
+    #[test]
+    fn a_refusal_is_no_mistake_of_the_user() {
+        let refusal = Answer { status: StatusCode::SERVICE_UNAVAILABLE, body: Bytes::from_static(b"busy") };
+        let Err(failed) = refusal.success() else { panic!("503 is no success") };
+        assert_eq!(failed.fault(), Fault::Environment);
+        let cause = std::error::Error::source(&failed).expect("a cause").to_string();
+        assert!(cause.contains("503") && cause.contains("busy"), "{cause}");
     }
 }
