@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! DIR/lakebed-state     marker and lock: this folder is ours, one process at a time
-//! DIR/s3/<bucket>/<key> objects as plain files     DIR/s3.sqlite  DIR/dynamodb/  DIR/catalog/  DIR/kinesis/
+//! DIR/s3/<bucket>/<key> large objects as plain files
+//! DIR/s3.sqlite         small objects, and all about the large ones   DIR/dynamodb/  DIR/catalog/  DIR/kinesis/
 //! DIR/scratch/          spools of workers, emptied at every start
 //! DIR/events.jsonl      what happened, one event a line; `events.1.jsonl` is the full file before it
 //! DIR/run.json          summary of the last finished run

@@ -71,12 +71,23 @@ fn a_right_answer_becomes_a_record_and_a_report_and_a_wrong_one_a_failure() {
 #[test]
 fn our_stores_are_measured_as_a_server_of_their_own() {
     let folder = tempfile::tempdir().expect("temp dir");
-    let arguments = ["bench", "dynamodb-conditional-put", "--size", "smoke", "--json"];
+    let arguments =
+        ["bench", "dynamodb-conditional-put", "dynamodb-conditional-update-16", "--size", "smoke", "--json"];
     let output = lakebed(folder.path(), &arguments).output().expect("starts");
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     let record: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let sample = &record["benchmarks"][0]["contenders"][0]["outcome"]["measured"]["samples"][0];
-    assert!(sample["figures"]["p50_us"].as_f64().is_some_and(|us| us > 0.0), "{record}");
+    let benchmarks = record["benchmarks"].as_array().expect("benchmarks");
+    let names: Vec<_> = benchmarks.iter().map(|one| (one["name"].as_str(), one["connections"].as_u64())).collect();
+    let expect = [("dynamodb-conditional-put", 1), ("dynamodb-conditional-update-16", 16)];
+    assert_eq!(names, expect.map(|(name, connections)| (Some(name), Some(connections))));
+    for (benchmark, (at, name, role)) in
+        benchmarks.iter().flat_map(|one| [(one, (0, "lakebed", "ours")), (one, (1, "floor", "floor"))])
+    {
+        let contender = &benchmark["contenders"][at];
+        assert_eq!((&contender["name"], &contender["role"]), (&Value::from(name), &Value::from(role)));
+        let sample = &contender["outcome"]["measured"]["samples"][0];
+        assert!(sample["figures"]["p50_us"].as_f64().is_some_and(|us| us > 0.0), "{record}");
+    }
     assert!(!folder.path().join("reports").exists(), "nothing is written unless asked");
 }

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::definition::Work;
+use super::definition::{Operation, Work};
 use super::machine::output;
 use super::order::Route;
 use super::record::Role;
@@ -49,6 +49,11 @@ impl Contender {
             Ok(Means::Convert(_) | Means::Tool(..)) => Some(CONVERTED),
             _ => None,
         }
+    }
+
+    /// The floor of a store: it stores nothing, so that it can give no right answer and is not asked for one.
+    pub(super) fn is_floor_of_stores(&self) -> bool {
+        self.role == Role::Floor && matches!(self.means, Ok(Means::Server { .. }))
     }
 }
 
@@ -95,8 +100,8 @@ const SCRIPTS: [Script; 4] = [
     },
 ];
 
-/// Finds the contender called `name`.
-pub(super) fn find(name: &str, work: Work, places: &Places) -> Contender {
+/// Finds the contender called `name`; `operation` is that of a store.
+pub(super) fn find(name: &str, work: Work, operation: Option<Operation>, places: &Places) -> Contender {
     let ours = |role: Role, remark: &str, means: Means| Contender {
         name: name.to_owned(),
         role,
@@ -125,6 +130,16 @@ pub(super) fn find(name: &str, work: Work, places: &Places) -> Contender {
                 variables: Vec::new(),
             };
             ours(Role::Ours, "keeps everything on disk", means)
+        }
+        (Work::Store, "floor") => {
+            // The port is not known yet, so that this is JSON only once it is filled in.
+            let operation = serde_json::json!(operation);
+            let order = format!(r#"{{"work":"floor","port":{{port}},"operation":{operation}}}"#);
+            ours(
+                Role::Floor,
+                "stores nothing; not checked",
+                server(places.lakebed.clone(), &["bench-work", &order], &[]),
+            )
         }
         (Work::Store, "ministack") => {
             // Its MQTT and SFTP listeners take fixed ports and are not part of the comparison.
@@ -324,12 +339,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let reason = |tools: Option<&Path>, name: &str| {
             let work = if name == "moto" { Work::Store } else { Work::CsvToParquet };
-            find(name, work, &places(tools, folder.path())).means.expect_err("not there")
+            find(name, work, None, &places(tools, folder.path())).means.expect_err("not there")
         };
         assert!(reason(None, "duckdb").contains("make bench-report"));
         assert!(reason(Some(folder.path()), "moto").contains(".ci/setup bench"));
         for name in ["versitygw", "localstack", "dynalite"] {
-            let missing = find(name, Work::Store, &places(Some(folder.path()), folder.path())).means;
+            let missing = find(name, Work::Store, None, &places(Some(folder.path()), folder.path())).means;
             assert!(missing.expect_err("not there").contains(".ci/setup bench"), "{name}");
         }
         assert!(reason(Some(folder.path()), "parquet-go").contains("does not run"));
@@ -346,8 +361,23 @@ mod tests {
         std::fs::create_dir(&bin).expect("made");
         std::fs::write(bin.join("versitygw"), "a program").expect("written");
         std::fs::write(bin.join("versitygw.installed"), "example.org/versitygw@v1.2.3\n").expect("written");
-        let found = find("versitygw", Work::Store, &places(Some(folder.path()), folder.path()));
+        let found = find("versitygw", Work::Store, None, &places(Some(folder.path()), folder.path()));
         assert_eq!((found.version.as_str(), found.means.is_ok()), ("v1.2.3", true));
+    }
+
+    #[test]
+    fn the_floor_of_stores_is_told_whose_answers_to_give() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let floor = find("floor", Work::Store, Some(Operation::S3Get4k), &places(None, folder.path()));
+        assert!(floor.is_floor_of_stores(), "{floor:?}");
+        let Ok(Means::Server { arguments, .. }) = floor.means else { panic!("a server") };
+        let order = arguments[1].replace("{port}", "4566");
+        let order: crate::bench::Order = serde_json::from_str(&order).expect("an order");
+        let is_right =
+            |order| matches!(order, crate::bench::Order::Floor { port: 4566, operation: Operation::S3Get4k });
+        assert!(is_right(order), "{arguments:?}");
+        let inflate = find("inflate", Work::CsvToParquet, None, &places(None, folder.path()));
+        assert!(!inflate.is_floor_of_stores(), "the floor of conversions is checked");
     }
 
     #[test]
@@ -355,7 +385,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         for definition in crate::bench::Definition::shipped().expect("sound") {
             for name in &definition.contenders {
-                let contender = find(name, definition.work, &places(None, folder.path()));
+                let contender = find(name, definition.work, definition.operation, &places(None, folder.path()));
                 let is_unknown = contender.means.as_ref().is_err_and(|reason| reason.contains("knows no contender"));
                 assert!(!is_unknown, "{}: {name}", definition.name);
                 assert_eq!(contender.role == Role::Theirs, contender.means.is_err(), "{name}");

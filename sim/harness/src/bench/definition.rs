@@ -14,6 +14,9 @@ use crate::error::HarnessError;
 /// Samples of one contender at most.
 pub const SAMPLES_MAX: u32 = 100;
 
+/// Connections to a store at once at most.
+pub const CONNECTIONS_MAX: u32 = 256;
+
 /// The shipped definitions, in the order of the report.
 const SHIPPED: [(&str, &str); 14] = [
     ("csv-to-parquet", include_str!("../../../../benches/definitions/csv-to-parquet.toml")),
@@ -40,7 +43,7 @@ pub enum Work {
     Demo,
     /// One `.csv.gz` of reviews to one Parquet file.
     CsvToParquet,
-    /// One operation of a store, repeated, through the AWS SDK over HTTP.
+    /// One operation of a store, repeated, over HTTP.
     Store,
 }
 
@@ -143,6 +146,9 @@ pub struct Definition {
     pub work: Work,
     /// The operation, for [`Work::Store`] only.
     pub operation: Option<Operation>,
+    /// Numbers of connections the calls of a store are made over, each a benchmark of its own; see [`Definition::run_name`].
+    #[serde(default = "one_connection")]
+    pub connections: Vec<u32>,
     /// Seed of the data.
     pub seed: u64,
     /// Who runs it, by name, in the order of the report.
@@ -190,18 +196,33 @@ impl Definition {
         SHIPPED.iter().map(|(name, text)| Self::parse(name, text)).collect()
     }
 
-    /// The shipped ones called `names`; all of them when there are no names.
+    /// What its benchmark over so many connections is called: `s3-put-4k`, and `s3-put-4k-16` over 16.
+    pub fn run_name(&self, connections: u32) -> String {
+        if connections == 1 { self.name.clone() } else { format!("{}-{connections}", self.name) }
+    }
+
+    /// The shipped ones with the benchmarks called `names`, and only those; all of them when there are no names.
     ///
     /// # Errors
     /// A name nobody knows.
     pub fn choose(names: &[String]) -> Result<Vec<Self>, HarnessError> {
-        let all = Self::shipped()?;
-        if let Some(unknown) = names.iter().find(|name| all.iter().all(|definition| definition.name != **name)) {
-            let known: Vec<_> = all.iter().map(|definition| definition.name.as_str()).collect();
+        let mut chosen = Self::shipped()?;
+        if names.is_empty() {
+            return Ok(chosen);
+        }
+        let run_names = |one: &Self| one.connections.iter().map(|count| one.run_name(*count)).collect::<Vec<_>>();
+        let known: Vec<String> = chosen.iter().flat_map(run_names).collect();
+        if let Some(unknown) = names.iter().find(|name| !known.contains(name)) {
             let message = format!("failed to find benchmark `{unknown}`: there are {}", known.join(", "));
             return Err(HarnessError::Input { message });
         }
-        Ok(all.into_iter().filter(|definition| names.is_empty() || names.contains(&definition.name)).collect())
+        for definition in &mut chosen {
+            let mut connections = std::mem::take(&mut definition.connections);
+            connections.retain(|count| names.contains(&definition.run_name(*count)));
+            definition.connections = connections;
+        }
+        chosen.retain(|definition| !definition.connections.is_empty());
+        Ok(chosen)
     }
 
     /// A definition out of a file of the user's.
@@ -219,6 +240,16 @@ impl Definition {
         }
         if (self.work == Work::Store) != self.operation.is_some() {
             return Err("`operation` goes with work = \"store\", and only with it".to_owned());
+        }
+        let counts = &self.connections;
+        if self.work != Work::Store && *counts != one_connection() {
+            return Err("`connections` goes with work = \"store\", and only with it".to_owned());
+        }
+        let is_bounded = counts.iter().all(|count| (1..=CONNECTIONS_MAX).contains(count));
+        if counts.is_empty() || !is_bounded || !counts.is_sorted_by(|one, next| one < next) {
+            return Err(format!(
+                "`connections` must be numbers of 1 to {CONNECTIONS_MAX}, the smaller first, none twice"
+            ));
         }
         if self.contenders.is_empty() || self.size.is_empty() {
             return Err("`contenders` and `size` must not be empty".to_owned());
@@ -240,6 +271,10 @@ impl Definition {
         }
         Ok(())
     }
+}
+
+fn one_connection() -> Vec<u32> {
+    vec![1]
 }
 
 #[cfg(test)]
@@ -270,6 +305,27 @@ mod tests {
     }
 
     #[test]
+    fn connections_are_a_stores_and_few() {
+        check("seed = 7", "seed = 7\nconnections = [16]", "`connections` goes with work = \"store\"");
+        let store =
+            SOUND.replace("\"demo\"", "\"store\"\noperation = \"s3-put4k\"").replace("scale = 0.001", "operations = 9");
+        let with = |connections: &str| {
+            Definition::parse("mine", &store.replace("seed = 7", &format!("seed = 7\nconnections = {connections}")))
+        };
+        assert_eq!(Definition::parse("mine", &store).expect("sound").connections, [1]);
+        let sound = with("[1, 256]").expect("sound");
+        assert_eq!([1, 256].map(|count| sound.run_name(count)), ["mine", "mine-256"]);
+        for wrong in ["[]", "[0]", "[1, 257]", "[16, 1]", "[2, 2]"] {
+            let error = with(wrong).expect_err("refused").to_string();
+            assert!(error.contains("`connections` must be numbers of 1 to 256"), "{wrong}: {error}");
+        }
+        for wrong in ["16", "[-1]", "[1.5]", "[\"16\"]"] {
+            let error = with(wrong).expect_err("refused").to_string();
+            assert!(error.contains("connections = "), "{wrong} is shown in its place: {error}");
+        }
+    }
+
+    #[test]
     fn the_folder_holds_exactly_the_shipped_definitions() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/definitions");
         let mut files: Vec<_> = std::fs::read_dir(&folder)
@@ -293,5 +349,12 @@ mod tests {
         let error = Definition::choose(&["dmeo".to_owned()]).expect_err("unknown").to_string();
         assert!(error.contains("`dmeo`") && error.contains("csv-to-parquet"), "{error}");
         assert_eq!(Definition::choose(&["demo".to_owned()]).expect("known").len(), 1);
+        let chosen = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            Definition::choose(&names).expect("known").into_iter().map(|one| one.connections).collect::<Vec<_>>()
+        };
+        assert_eq!(chosen(&["s3-put-4k"]), [[1]]);
+        assert_eq!(chosen(&["s3-put-4k-16"]), [[16]]);
+        assert_eq!(chosen(&["s3-put-4k-16", "dynamodb-put", "s3-put-4k"]), [vec![1, 16], vec![1]]);
     }
 }

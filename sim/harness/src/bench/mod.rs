@@ -31,7 +31,7 @@ mod runner;
 
 pub use child::{CHILD_OUTPUT_BYTES_MAX, CHILD_WALL_MAX};
 pub use criterion::read as read_criterion;
-pub use definition::{Answers, Definition, Operation, SAMPLES_MAX, Size, SizedRun, Value, Work};
+pub use definition::{Answers, CONNECTIONS_MAX, Definition, Operation, SAMPLES_MAX, Size, SizedRun, Value, Work};
 pub use order::{Order, Reply, run as run_order};
 pub use record::{
     Benchmark, Build, ContenderResult, FORMAT, Machine, MicroResult, Outcome, RECORD_FILE, Record, Role, Sample,

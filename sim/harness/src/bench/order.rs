@@ -46,6 +46,13 @@ pub enum Order {
     },
     /// Call a store.
     Store(StoreOrder),
+    /// Answer calls of a store without storing anything, until killed.
+    Floor {
+        /// Port on this machine.
+        port: u16,
+        /// Whose answers' size it gives.
+        operation: Operation,
+    },
 }
 
 /// A route through the bronze engine.
@@ -67,12 +74,16 @@ pub struct StoreOrder {
     pub operation: Operation,
     /// How many.
     pub operations: u32,
+    /// Over how many connections at once; at least one.
+    pub connections: u32,
     /// Port of the server on this machine.
     pub port: u16,
     /// Its process, whose CPU time is taken around the calls.
     pub server_pid: u32,
     /// Distinguishes the names of one round from those of another.
     pub round: u32,
+    /// Whether the server is the floor: then nothing is prepared, read back or answered.
+    pub is_floor: bool,
 }
 
 /// What became of an order.
@@ -101,5 +112,6 @@ pub async fn run(order: &str) -> Result<Reply, HarnessError> {
         Order::Inflate { input } => convert::inflate(&input, &clock),
         Order::CheckParquet { path } => convert::check_parquet(&path),
         Order::Store(order) => store::run(&order, &clock).await,
+        Order::Floor { port, operation } => match store::floor::serve(port, operation).await? {},
     }
 }

@@ -90,6 +90,9 @@ pub struct Benchmark {
     pub scale: Option<f64>,
     /// Calls per sample.
     pub operations: Option<u32>,
+    /// Connections to a store at once. Records of before there were several do not tell.
+    #[serde(default = "one")]
+    pub connections: u32,
     /// Rounds that were not counted.
     pub warm_up: u32,
     /// What was right.
@@ -98,6 +101,10 @@ pub struct Benchmark {
     pub input: BTreeMap<String, u64>,
     /// Everybody who ran, or should have.
     pub contenders: Vec<ContenderResult>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// One contender's part.

@@ -55,7 +55,9 @@ pub async fn run(options: &BenchOptions, clock: &Clock, say: &(dyn Fn(String) + 
     let build = machine::build(&options.version, &options.rustc, &options.profile, &options.checkout);
     let mut benchmarks = Vec::new();
     for definition in &options.definitions {
-        benchmarks.push(Rounds::prepare(definition, options, clock, say).await?.run().await?);
+        for connections in &definition.connections {
+            benchmarks.push(Rounds::prepare(definition, *connections, options, clock, say).await?.run().await?);
+        }
     }
     let micro = options.criterion.as_deref().map(criterion::read).transpose()?.unwrap_or_default();
     let date = clock.now().to_rfc3339_micros().chars().take("2026-11-27".len()).collect();
@@ -74,6 +76,9 @@ pub async fn run(options: &BenchOptions, clock: &Clock, say: &(dyn Fn(String) + 
 /// One definition on its way.
 struct Rounds<'a> {
     definition: &'a Definition,
+    connections: u32,
+    /// With the connections, where there are several.
+    name: String,
     sized: &'a SizedRun,
     counted: u32,
     contenders: Vec<Contender>,
@@ -90,6 +95,7 @@ struct Rounds<'a> {
 impl<'a> Rounds<'a> {
     async fn prepare(
         definition: &'a Definition,
+        connections: u32,
         options: &'a BenchOptions,
         clock: &'a Clock,
         say: &'a (dyn Fn(String) + Sync),
@@ -107,14 +113,19 @@ impl<'a> Rounds<'a> {
             tools: options.tools.clone(),
             scratch: scratch.path().to_owned(),
         };
-        let contenders: Vec<_> =
-            definition.contenders.iter().map(|name| find(name, definition.work, &places)).collect();
+        let contenders: Vec<_> = definition
+            .contenders
+            .iter()
+            .map(|name| find(name, definition.work, definition.operation, &places))
+            .collect();
         let outcomes = contenders.iter().map(|contender| match &contender.means {
             Ok(_) => Outcome::Measured { samples: Vec::new() },
             Err(reason) => Outcome::Missing { reason: reason.clone() },
         });
         let mut rounds = Self {
             definition,
+            connections,
+            name: definition.run_name(connections),
             sized,
             counted: options.samples.unwrap_or(sized.samples),
             outcomes: outcomes.collect(),
@@ -134,7 +145,7 @@ impl<'a> Rounds<'a> {
         }
         for (contender, outcome) in rounds.contenders.iter().zip(&rounds.outcomes) {
             if let Outcome::Missing { reason } | Outcome::Failed { reason } = outcome {
-                say(format!("{}: {} cannot run: {reason}", definition.name, contender.name));
+                say(format!("{}: {} cannot run: {reason}", rounds.name, contender.name));
             }
         }
         Ok(rounds)
@@ -157,7 +168,7 @@ impl<'a> Rounds<'a> {
             outcome,
         });
         Ok(Benchmark {
-            name: definition.name.clone(),
+            name: self.name,
             question: definition.question.clone(),
             note: definition.note.clone(),
             work: definition.work,
@@ -165,6 +176,7 @@ impl<'a> Rounds<'a> {
             seed: definition.seed,
             scale: sized.scale,
             operations: sized.operations,
+            connections: self.connections,
             warm_up: sized.warm_up,
             expect: sized.expect.clone(),
             input: self.input_bytes,
@@ -177,10 +189,14 @@ impl<'a> Rounds<'a> {
         if !matches!(self.outcomes[at], Outcome::Measured { .. }) {
             return;
         }
+        let contender = &self.contenders[at];
         let taken = self.sample(at, round).await.and_then(|(sample, answers)| {
-            check(&self.sized.expect, &answers, self.contenders[at].answers()).map(|()| sample)
+            if contender.is_floor_of_stores() {
+                return Ok(sample);
+            }
+            check(&self.sized.expect, &answers, contender.answers()).map(|()| sample)
         });
-        let name = format!("{}: {}", self.definition.name, self.contenders[at].name);
+        let name = format!("{}: {}", self.name, contender.name);
         match (taken, &mut self.outcomes[at]) {
             (Ok(sample), Outcome::Measured { samples }) => {
                 let kind = if round < self.sized.warm_up { "warm-up" } else { "counted" };
@@ -256,9 +272,11 @@ impl<'a> Rounds<'a> {
         let order = StoreOrder {
             operation: self.definition.operation.ok_or("the definition has no operation")?,
             operations: self.sized.operations.unwrap_or_default(),
+            connections: self.connections,
             port: server.port,
             server_pid: server.pid(),
             round,
+            is_floor: self.contenders[at].is_floor_of_stores(),
         };
         let run = self.order(&Order::Store(order)).await?;
         let Reply { answers, mut figures } = reply_in(&run.stdout)?;

@@ -67,7 +67,10 @@ fn section(benchmark: &Benchmark, plots: &str) -> String {
     let mut text = format!("## {}\n\n**{}** {}\n\n", benchmark.name, benchmark.question, benchmark.note.trim());
     let amount = match (benchmark.scale, benchmark.operations) {
         (Some(scale), _) => format!("scale {scale}, seed {}", benchmark.seed),
-        (None, Some(operations)) => format!("{operations} operations a round, seed {}", benchmark.seed),
+        (None, Some(operations)) => {
+            let over = several(benchmark).map(|over| format!(" {over}")).unwrap_or_default();
+            format!("{operations} operations a round{over}, seed {}", benchmark.seed)
+        }
         (None, None) => format!("seed {}", benchmark.seed),
     };
     // What is also an answer is shown there.
@@ -81,9 +84,11 @@ fn section(benchmark: &Benchmark, plots: &str) -> String {
     ));
     let measured: Vec<_> = benchmark.contenders.iter().filter_map(|c| Some((c, samples_of(c)?))).collect();
     if !measured.is_empty() {
+        let rate = several(benchmark).map_or_else(|| "calls/s".to_owned(), |over| format!("calls/s {over}"));
+        let store_header = STORE_HEADER.map(|cell| if cell == "calls/s" { rate.as_str() } else { cell });
         let (header, row): (&[&str], ToRow) = match benchmark.work {
             Work::CsvToParquet => (&CONVERT_HEADER, convert_row),
-            Work::Store => (&STORE_HEADER, store_row),
+            Work::Store => (&store_header, store_row),
             Work::Demo => (&DEMO_HEADER, demo_row),
         };
         let rows: Vec<_> = measured.iter().map(|(contender, samples)| row(benchmark, contender, samples)).collect();
@@ -101,6 +106,11 @@ fn section(benchmark: &Benchmark, plots: &str) -> String {
         text.push('\n');
     }
     text
+}
+
+/// `over 16 connections`; nothing of one.
+fn several(benchmark: &Benchmark) -> Option<String> {
+    (benchmark.connections != 1).then(|| format!("over {} connections", benchmark.connections))
 }
 
 fn samples_of(contender: &ContenderResult) -> Option<&[Sample]> {

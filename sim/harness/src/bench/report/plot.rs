@@ -27,18 +27,25 @@ pub(super) fn of_record(record: &Record) -> Vec<(String, String)> {
 }
 
 fn of_benchmark(benchmark: &Benchmark) -> Option<String> {
-    let (title, unit, bars) = match benchmark.work {
+    let (title, better, bars) = match benchmark.work {
         Work::CsvToParquet => (
-            "wall time of the whole process",
-            "s",
+            "wall time of the whole process, s".to_owned(),
+            "shorter",
             contender_bars(benchmark, |samples| Some(Spread::of_wall(samples)?.per(1e3))),
         ),
-        Work::Store => {
-            ("median time of a call", "µs", contender_bars(benchmark, |samples| Spread::of_figure(samples, "p50_us")))
-        }
-        Work::Demo => ("time by stage; stages overlap", "s", stage_bars(benchmark)),
+        Work::Store if benchmark.connections == 1 => (
+            "median time of a call, µs".to_owned(),
+            "shorter",
+            contender_bars(benchmark, |samples| Spread::of_figure(samples, "p50_us")),
+        ),
+        Work::Store => (
+            format!("calls per second over {} connections", benchmark.connections),
+            "longer",
+            contender_bars(benchmark, |samples| Spread::of_figure(samples, "calls_per_s")),
+        ),
+        Work::Demo => ("time by stage; stages overlap, s".to_owned(), "shorter", stage_bars(benchmark)),
     };
-    (!bars.is_empty()).then(|| svg(&format!("{}: {title}, {unit}; shorter is better", benchmark.name), &bars))
+    (!bars.is_empty()).then(|| svg(&format!("{}: {title}; {better} is better", benchmark.name), &bars))
 }
 
 fn contender_bars(benchmark: &Benchmark, spread: impl Fn(&[Sample]) -> Option<Spread>) -> Vec<Bar> {

@@ -8,7 +8,9 @@ use super::figures::{Spread, markdown, mebibytes, number};
 pub(super) fn table(record: &Record) -> String {
     let of = |benchmark: &Benchmark, is_ours: bool| {
         let chosen = benchmark.contenders.iter().filter(|contender| (contender.role != Role::Theirs) == is_ours);
-        let cells: Vec<String> = chosen.map(|contender| cell(benchmark.work, contender)).collect();
+        // The floor of a store stores nothing: beside those who do, without a word on it, it would look like one of them.
+        let chosen = chosen.filter(|contender| benchmark.work != Work::Store || contender.role != Role::Floor);
+        let cells: Vec<String> = chosen.map(|contender| cell(benchmark, contender)).collect();
         if cells.is_empty() { "–".to_owned() } else { cells.join("<br>") }
     };
     let row = |benchmark: &Benchmark| vec![benchmark.name.clone(), of(benchmark, true), of(benchmark, false)];
@@ -25,14 +27,18 @@ pub(super) fn table(record: &Record) -> String {
     )
 }
 
-fn cell(work: Work, contender: &ContenderResult) -> String {
+fn cell(benchmark: &Benchmark, contender: &ContenderResult) -> String {
     let name = format!("{} {}", contender.name, contender.version);
     let name = name.trim();
     match &contender.outcome {
         Outcome::Measured { samples } => {
-            let (time, cpu) = match work {
+            let (time, cpu) = match benchmark.work {
                 Work::Store => (
-                    Spread::of_figure(samples, "p50_us").map(|spread| format!("{} µs a call", number(spread.median))),
+                    if benchmark.connections == 1 {
+                        Spread::of_figure(samples, "p50_us").map(|us| format!("{} µs a call", number(us.median)))
+                    } else {
+                        Spread::of_figure(samples, "calls_per_s").map(|rate| format!("{} calls/s", number(rate.median)))
+                    },
                     cpu_us_per_call(samples).map(|spread| format!("{} µs", number(spread.median))),
                 ),
                 Work::Demo | Work::CsvToParquet => (

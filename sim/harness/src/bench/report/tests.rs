@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::definition::{Size, Value, Work};
+use super::super::definition::{Operation, Size, Value, Work};
 use super::super::record::{
     Benchmark, Build, ContenderResult, FORMAT, Machine, MicroResult, Outcome, Record, Role, Sample,
 };
@@ -50,6 +50,7 @@ fn record(date: &str, ours_ms: f64) -> Record {
             seed: 7,
             scale: Some(0.001),
             operations: None,
+            connections: 1,
             warm_up: 1,
             expect: BTreeMap::from([("rows".to_owned(), Value::Number(1_587))]),
             input: BTreeMap::from([("plain_bytes".to_owned(), 1_000_000)]),
@@ -101,6 +102,51 @@ fn a_report_shows_numbers_absences_failures_and_history() {
     assert_eq!(stale(&reports).expect("readable"), Vec::<String>::new(), "same records, same bytes");
 }
 
+/// A store over so many connections, with its floor.
+fn store(connections: u32) -> Record {
+    let mut record = record("2026-11-27", 100.0);
+    let benchmark = &mut record.benchmarks[0];
+    benchmark.name = "s3-put-4k".to_owned();
+    (benchmark.work, benchmark.operation) = (Work::Store, Some(Operation::S3Put4k));
+    (benchmark.scale, benchmark.operations, benchmark.connections) = (None, Some(9), connections);
+    let outcome = |rate: f64| {
+        let figures = [("calls_per_s", rate), ("p50_us", 80.0), ("p99_us", 90.0)];
+        let figures = figures.map(|(name, figure)| (name.to_owned(), figure)).into();
+        Outcome::Measured { samples: vec![Sample { wall_ms: 100.0, cpu_ms: None, peak_rss_bytes: None, figures }] }
+    };
+    benchmark.contenders[0].outcome = outcome(700.0);
+    let mut floor = benchmark.contenders[0].clone();
+    (floor.name, floor.role, floor.outcome) = ("floor".to_owned(), Role::Floor, outcome(9_000.0));
+    floor.remark = "stores nothing; not checked".to_owned();
+    benchmark.contenders.push(floor);
+    record
+}
+
+#[test]
+fn a_stores_report_tells_its_connections_and_its_floor_apart_from_those_who_store() {
+    for (connections, on_page, in_plot, in_readme) in [
+        (1, ["9 operations a round, seed", "| calls/s | p50"], "median time of a call, µs; shorter", "80.0 µs a call"),
+        (
+            16,
+            ["9 operations a round over 16 connections, seed", "| calls/s over 16 connections | p50"],
+            "calls per second over 16 connections; longer",
+            "700 calls/s",
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        store(connections).write(folder.path()).expect("written");
+        let report = render(folder.path()).expect("rendered");
+        let page = &report.files["2026-11-27-test/README.md"];
+        assert!(on_page.iter().all(|text| page.contains(text)), "{on_page:?} in {page}");
+        assert!(page.contains("| floor |") && page.contains("| stores nothing; not checked |"), "{page}");
+        let svg = &report.files["2026-11-27-test/s3-put-4k.svg"];
+        assert!(svg.contains(in_plot) && svg.contains("class=\"floor\""), "{svg}");
+        let short = summary::table(&store(connections));
+        assert!(short.contains(in_readme) && !short.contains("floor"), "{short}");
+        assert!(!report.files["README.md"].contains("| s3-put-4k | floor |"), "it has no history");
+    }
+}
+
 #[test]
 fn a_report_that_was_edited_or_left_behind_is_noticed() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -114,7 +160,12 @@ fn a_report_that_was_edited_or_left_behind_is_noticed() {
     assert_eq!(stale(&reports).expect("readable"), Vec::<String>::new());
 
     let path = dir.join("record.json");
-    let text = std::fs::read_to_string(&path).expect("a record").replacen("\"seed\"", "\"sede\"", 1);
+    let text = std::fs::read_to_string(&path).expect("a record");
+    let older = text.replacen("\"connections\": 1,", "", 1);
+    assert_ne!(older, text);
+    std::fs::write(&path, older).expect("as it was before there were several");
+    assert_eq!(Record::read(&path).expect("still read"), record("2026-11-27", 100.0));
+    let text = text.replacen("\"seed\"", "\"sede\"", 1);
     std::fs::write(&path, text).expect("broken");
     let error = stale(&reports).expect_err("an unknown member").to_string();
     assert!(error.contains("record.json") && error.contains("sede"), "{error}");

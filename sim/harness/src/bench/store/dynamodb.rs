@@ -7,13 +7,16 @@ use http::StatusCode;
 use lakebed_contract::Clock;
 use serde_json::{Value, json};
 
-use super::wire::Service;
+use super::connections::Plan;
+use super::wire::{Answer, Ask, Service};
 use super::{ACTIVE_LOOK_PAUSE, ACTIVE_LOOKS_MAX, Calls, key, never_active, reply};
 use crate::bench::order::Reply;
 use crate::error::HarnessError;
 
 /// Items of one partition, which a query reads.
 const ITEMS_QUERIED: u32 = 100;
+/// Bytes of the answer to such a query: an item has 101, with its comma.
+pub(super) const QUERY_ANSWER_BYTES: usize = 101 * ITEMS_QUERIED as usize;
 const CREATE: &str = "create a table";
 
 impl Calls {
@@ -24,72 +27,87 @@ impl Calls {
         Ok(db)
     }
 
+    pub(super) fn put_item_calls(&self) -> Plan {
+        let table = self.name.clone();
+        let ask = move |at: u32| Ask::Json("PutItem", bytes(&json!({"TableName": table, "Item": record(at, at)})));
+        Plan::new(Service::DynamoDb, self.operations, ask)
+    }
+
+    pub(super) fn conditional_put_calls(&self) -> Plan {
+        let (table, operations) = (self.name.clone(), self.operations);
+        let ask = move |at: u32| {
+            // The second half meets the first's keys.
+            let put = json!({
+                "TableName": table, "Item": record(at % operations, at),
+                "ConditionExpression": "attribute_not_exists(pk)",
+            });
+            Ask::Json("PutItem", bytes(&put))
+        };
+        Plan::new(Service::DynamoDb, operations * 2, ask)
+    }
+
+    /// Each connection has an item of its own, whose version only it moves.
+    pub(super) fn conditional_update_calls(&self) -> Plan {
+        let (table, connections) = (self.name.clone(), self.connections);
+        let ask = move |at: u32| {
+            let (item, now) = (at % connections, at / connections);
+            let update = json!({
+                "TableName": table, "Key": {"pk": {"S": key(item)}},
+                "UpdateExpression": "SET size_bytes = :next", "ConditionExpression": "size_bytes = :now",
+                "ExpressionAttributeValues": {":now": {"N": now.to_string()}, ":next": {"N": (now + 1).to_string()}},
+            });
+            Ask::Json("UpdateItem", bytes(&update))
+        };
+        Plan::new(Service::DynamoDb, self.operations, ask)
+    }
+
+    pub(super) fn query_calls(&self) -> Plan {
+        let query = bytes(&json!({
+            "TableName": self.name, "KeyConditionExpression": "pk = :pk", "ScanIndexForward": false,
+            "ExpressionAttributeValues": {":pk": {"S": key(0)}},
+        }));
+        Plan::new(Service::DynamoDb, self.operations, move |_| Ask::Json("Query", query.clone()))
+    }
+
     /// PutItem without a condition, each of a new key.
-    pub(super) async fn put_items(mut self) -> Result<Reply, HarnessError> {
+    pub(super) async fn put_items(self) -> Result<Reply, HarnessError> {
         let db = self.table(false).await?;
-        let mut wire = self.wire(Service::DynamoDb);
-        let window = self.timer.open();
-        for at in 0..self.operations {
-            let put = bytes(&json!({"TableName": self.name, "Item": record(at, at)}));
-            self.timer.call(wire.json("PutItem", put)).await?.success()?;
-        }
-        let figures = self.timer.close(window);
+        let (_, figures) = self.make(self.put_item_calls(), |_, answer| answer.success().map(drop)).await?;
         Ok(reply([("items", count(&db, &self.name).await?)], figures))
     }
 
     /// PutItem with `attribute_not_exists`: every key once new, once refused.
-    pub(super) async fn conditional_put(mut self) -> Result<Reply, HarnessError> {
+    pub(super) async fn conditional_put(self) -> Result<Reply, HarnessError> {
         let db = self.table(false).await?;
-        let mut wire = self.wire(Service::DynamoDb);
-        let window = self.timer.open();
-        let (mut accepted, mut refused) = (0, 0);
-        for at in 0..self.operations * 2 {
-            // The second half meets the first's keys.
-            let put = json!({
-                "TableName": self.name, "Item": record(at % self.operations, at),
-                "ConditionExpression": "attribute_not_exists(pk)",
-            });
-            let answer = self.timer.call(wire.json("PutItem", bytes(&put))).await?;
-            let is_refusal = answer.status == StatusCode::BAD_REQUEST
-                && answer.json()?["__type"]
-                    .as_str()
-                    .is_some_and(|code| code.ends_with("ConditionalCheckFailedException"));
-            if is_refusal {
-                refused += 1;
-            } else {
-                answer.success()?;
-                accepted += 1;
-            }
-        }
-        let figures = self.timer.close(window);
+        let (are_accepted, figures) = self.make(self.conditional_put_calls(), |_, answer| is_accepted(answer)).await?;
+        let accepted = are_accepted.iter().filter(|is_accepted| **is_accepted).count();
+        let refused = are_accepted.len() - accepted;
         let items = count(&db, &self.name).await?;
-        Ok(reply([("accepted", accepted), ("refused", refused), ("items", items)], figures))
+        Ok(reply([("accepted", accepted as i64), ("refused", refused as i64), ("items", items)], figures))
     }
 
     /// UpdateItem that moves a record from the version it has to the next.
-    pub(super) async fn conditional_update(mut self) -> Result<Reply, HarnessError> {
+    pub(super) async fn conditional_update(self) -> Result<Reply, HarnessError> {
         let db = self.table(false).await?;
         let mut wire = self.wire(Service::DynamoDb);
-        wire.json("PutItem", bytes(&json!({"TableName": self.name, "Item": record(0, 0)}))).await?.success()?;
-        let window = self.timer.open();
-        for at in 0..self.operations {
-            let update = json!({
-                "TableName": self.name, "Key": {"pk": {"S": key(0)}},
-                "UpdateExpression": "SET size_bytes = :next", "ConditionExpression": "size_bytes = :now",
-                "ExpressionAttributeValues": {":now": {"N": at.to_string()}, ":next": {"N": (at + 1).to_string()}},
-            });
-            self.timer.call(wire.json("UpdateItem", bytes(&update))).await?.success()?;
+        for item in 0..self.connections {
+            let put = json!({"TableName": self.name, "Item": record(item, 0)});
+            wire.json("PutItem", bytes(&put)).await?.success()?;
         }
-        let figures = self.timer.close(window);
-        let got = db.get_item().table_name(&self.name).key("pk", AttributeValue::S(key(0))).consistent_read(true);
-        let got = got.send().await.map_err(HarnessError::stage("read the item back"))?;
-        let version = got.item().and_then(|item| item.get("size_bytes")).and_then(|value| value.as_n().ok());
-        let version = version.and_then(|text| text.parse().ok()).unwrap_or(-1);
-        Ok(reply([("version", version)], figures))
+        let plan = self.conditional_update_calls();
+        let (_, figures) = self.make(plan, |_, answer| answer.success().map(drop)).await?;
+        let (mut versions, mut wrong) = (0, 0);
+        for item in 0..self.connections {
+            let version = version(&db, &self.name, item).await?;
+            let made = self.operations.saturating_sub(item).div_ceil(self.connections);
+            versions += version;
+            wrong += i64::from(version != i64::from(made));
+        }
+        Ok(reply([("version", versions), ("wrong", wrong)], figures))
     }
 
     /// Query of one partition of a hundred items, newest first.
-    pub(super) async fn query(mut self) -> Result<Reply, HarnessError> {
+    pub(super) async fn query(self) -> Result<Reply, HarnessError> {
         self.table(true).await?;
         let mut wire = self.wire(Service::DynamoDb);
         for at in 0..ITEMS_QUERIED {
@@ -97,19 +115,31 @@ impl Calls {
             item["sk"] = json!({"N": at.to_string()});
             wire.json("PutItem", bytes(&json!({"TableName": self.name, "Item": item}))).await?.success()?;
         }
-        let query = bytes(&json!({
-            "TableName": self.name, "KeyConditionExpression": "pk = :pk", "ScanIndexForward": false,
-            "ExpressionAttributeValues": {":pk": {"S": key(0)}},
-        }));
-        let window = self.timer.open();
+        let (pages, figures) = self.make(self.query_calls(), |_, answer| answer.success()).await?;
         let mut items = 0;
-        for _ in 0..self.operations {
-            let answer = self.timer.call(wire.json("Query", query.clone())).await?.success()?.json()?;
-            items += answer["Count"].as_i64().unwrap_or(0);
+        for page in pages {
+            items += page.json()?["Count"].as_i64().unwrap_or(0);
         }
-        let figures = self.timer.close(window);
         Ok(reply([("items", items)], figures))
     }
+}
+
+/// Whether a conditional put was done, or refused for its condition.
+fn is_accepted(answer: Answer) -> Result<bool, HarnessError> {
+    let is_refusal = answer.status == StatusCode::BAD_REQUEST
+        && answer.json()?["__type"].as_str().is_some_and(|code| code.ends_with("ConditionalCheckFailedException"));
+    if !is_refusal {
+        answer.success()?;
+    }
+    Ok(!is_refusal)
+}
+
+/// The version of an item; -1 if it has none.
+async fn version(db: &aws_sdk_dynamodb::Client, table: &str, item: u32) -> Result<i64, HarnessError> {
+    let got = db.get_item().table_name(table).key("pk", AttributeValue::S(key(item))).consistent_read(true);
+    let got = got.send().await.map_err(HarnessError::stage("read the item back"))?;
+    let version = got.item().and_then(|item| item.get("size_bytes")).and_then(|value| value.as_n().ok());
+    Ok(version.and_then(|text| text.parse().ok()).unwrap_or(-1))
 }
 
 /// An item of the size of a control record.

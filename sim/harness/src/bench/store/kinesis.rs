@@ -7,7 +7,8 @@ use data_encoding::BASE64;
 use lakebed_contract::Clock;
 use serde_json::{Value, json};
 
-use super::wire::Service;
+use super::connections::Plan;
+use super::wire::{Ask, Service};
 use super::{ACTIVE_LOOK_PAUSE, ACTIVE_LOOKS_MAX, Calls, content, never_active, reply};
 use crate::bench::order::Reply;
 use crate::error::HarnessError;
@@ -18,6 +19,10 @@ const REQUEST_RECORDS: u32 = 500;
 const RECORD_BYTES: usize = 600;
 /// Empty answers in a row after which a stream counts as read.
 const EMPTY_READS_MAX: u32 = 3;
+/// Bytes of the answer to a PutRecords: a sequence number of 56 digits and a shard a record.
+pub(super) const PUT_ANSWER_BYTES: usize = 111 * REQUEST_RECORDS as usize;
+/// Bytes of the answer to a GetRecords: data in base64, sequence number, partition key and time a record.
+pub(super) const GET_ANSWER_BYTES: usize = (RECORD_BYTES / 3 * 4 + 165) * REQUEST_RECORDS as usize;
 const READ: &str = "read the stream back";
 
 impl Calls {
@@ -28,45 +33,48 @@ impl Calls {
         Ok(kinesis)
     }
 
+    /// Requests are made before the first is sent: making one takes as long as some stores take to answer it.
+    pub(super) fn put_records_calls(&self) -> Plan {
+        let requests: Vec<Bytes> = (0..self.operations).map(|at| self.request(at)).collect();
+        Plan::new(Service::Kinesis, self.operations, move |at| Ask::Json("PutRecords", requests[at as usize].clone()))
+    }
+
+    pub(super) fn get_records_calls(&self, iterator: &str) -> Plan {
+        let get = Bytes::from(json!({"ShardIterator": iterator, "Limit": REQUEST_RECORDS}).to_string());
+        Plan::new(Service::Kinesis, self.operations, move |_| Ask::Json("GetRecords", get.clone()))
+    }
+
     /// PutRecords of 500 records.
-    pub(super) async fn put_records(mut self) -> Result<Reply, HarnessError> {
+    pub(super) async fn put_records(self) -> Result<Reply, HarnessError> {
         let kinesis = self.stream().await?;
-        let mut wire = self.wire(Service::Kinesis);
-        let window = self.timer.open();
+        let (answers, figures) = self.make(self.put_records_calls(), |_, answer| answer.success()).await?;
         let mut refused = 0;
-        for at in 0..self.operations {
-            let put = self.request(at);
-            let answer = self.timer.call(wire.json("PutRecords", put)).await?.success()?.json()?;
-            refused += answer["FailedRecordCount"].as_i64().unwrap_or(0);
+        for answer in answers {
+            refused += answer.json()?["FailedRecordCount"].as_i64().unwrap_or(0);
         }
-        let figures = self.timer.close(window);
         let (records, bytes) = read_stream(&kinesis, &self.name).await?;
         Ok(reply([("refused", refused), ("records", records), ("bytes", bytes)], figures))
     }
 
     /// GetRecords of 500 records, each time from the beginning of the stream.
-    pub(super) async fn get_records(mut self) -> Result<Reply, HarnessError> {
+    pub(super) async fn get_records(self) -> Result<Reply, HarnessError> {
         let kinesis = self.stream().await?;
-        let mut wire = self.wire(Service::Kinesis);
-        wire.json("PutRecords", self.request(0)).await?.success()?;
+        self.wire(Service::Kinesis).json("PutRecords", self.request(0)).await?.success()?;
         let shards = kinesis.list_shards().stream_name(&self.name).send().await.map_err(HarnessError::stage(READ))?;
         let shard = shards.shards().first().ok_or("it has no shard").map_err(HarnessError::stage(READ))?;
         let first = kinesis.get_shard_iterator().stream_name(&self.name).shard_id(shard.shard_id());
         let first = first.shard_iterator_type(ShardIteratorType::TrimHorizon).send().await;
         let first = first.map_err(HarnessError::stage(READ))?;
         let iterator = first.shard_iterator().ok_or("there is no iterator").map_err(HarnessError::stage(READ))?;
-        let get = Bytes::from(json!({"ShardIterator": iterator, "Limit": REQUEST_RECORDS}).to_string());
-        let window = self.timer.open();
+        let (pages, figures) = self.make(self.get_records_calls(iterator), |_, answer| answer.success()).await?;
         let (mut records, mut bytes) = (0, 0);
-        for _ in 0..self.operations {
-            let page = self.timer.call(wire.json("GetRecords", get.clone())).await?.success()?.json()?;
-            for record in page["Records"].as_array().into_iter().flatten() {
+        for page in pages {
+            for record in page.json()?["Records"].as_array().into_iter().flatten() {
                 let data = BASE64.decode(record["Data"].as_str().unwrap_or_default().as_bytes());
                 records += 1;
                 bytes += data.map_err(HarnessError::stage(READ))?.len() as i64;
             }
         }
-        let figures = self.timer.close(window);
         Ok(reply([("records", records), ("bytes", bytes)], figures))
     }
 

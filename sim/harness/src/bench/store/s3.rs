@@ -5,7 +5,8 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use http::Method;
 
-use super::wire::Service;
+use super::connections::Plan;
+use super::wire::{Answer, Ask, Service};
 use super::{Calls, content, key, reply};
 use crate::bench::order::Reply;
 use crate::error::HarnessError;
@@ -19,8 +20,16 @@ fn objects_read(bytes: usize) -> u32 {
 }
 
 impl Calls {
-    fn path(&self, at: u32) -> String {
-        format!("/{}/{}", self.name, key(at))
+    pub(super) fn put_object_calls(&self, size: usize) -> Plan {
+        let bucket = self.name.clone();
+        let ask = move |at: u32| Ask::Object(Method::PUT, path(&bucket, at), Bytes::from(content(at, size)));
+        Plan::new(Service::S3, self.operations, ask)
+    }
+
+    pub(super) fn get_object_calls(&self, size: usize) -> Plan {
+        let bucket = self.name.clone();
+        let ask = move |at: u32| Ask::Object(Method::GET, path(&bucket, at % objects_read(size)), Bytes::new());
+        Plan::new(Service::S3, self.operations, ask)
     }
 
     async fn bucket(&self) -> Result<aws_sdk_s3::Client, HarnessError> {
@@ -33,15 +42,9 @@ impl Calls {
     }
 
     /// PutObject, each of a new key.
-    pub(super) async fn put_objects(mut self, size: usize) -> Result<Reply, HarnessError> {
+    pub(super) async fn put_objects(self, size: usize) -> Result<Reply, HarnessError> {
         let s3 = self.bucket().await?;
-        let mut wire = self.wire(Service::S3);
-        let window = self.timer.open();
-        for at in 0..self.operations {
-            let (path, body) = (self.path(at), Bytes::from(content(at, size)));
-            self.timer.call(wire.object(Method::PUT, &path, body)).await?.success()?;
-        }
-        let figures = self.timer.close(window);
+        let (_, figures) = self.make(self.put_object_calls(size), |_, answer| answer.success().map(drop)).await?;
         let (mut objects, mut bytes) = (0, 0);
         let mut pages = s3.list_objects_v2().bucket(&self.name).into_paginator().send();
         while let Some(page) = pages.next().await {
@@ -60,7 +63,7 @@ impl Calls {
     }
 
     /// GetObject, of a few objects in turn; each answer is compared byte for byte.
-    pub(super) async fn get_objects(mut self, size: usize) -> Result<Reply, HarnessError> {
+    pub(super) async fn get_objects(self, size: usize) -> Result<Reply, HarnessError> {
         let s3 = self.bucket().await?;
         let objects: Vec<Vec<u8>> = (0..objects_read(size)).map(|at| content(at, size)).collect();
         for (at, object) in (0..).zip(&objects) {
@@ -68,16 +71,18 @@ impl Calls {
             let put = s3.put_object().bucket(&self.name).key(key(at)).body(body).send().await;
             put.map_err(HarnessError::stage("put an object"))?;
         }
-        let mut wire = self.wire(Service::S3);
-        let window = self.timer.open();
-        let (mut bytes, mut equal) = (0, 0);
-        for (at, wanted) in (0..objects_read(size)).zip(&objects).cycle().take(self.operations as usize) {
-            let path = self.path(at);
-            let got = self.timer.call(wire.object(Method::GET, &path, Bytes::new())).await?.success()?;
-            bytes += got.body.len() as i64;
-            equal += i64::from(got.body == *wanted);
-        }
-        let figures = self.timer.close(window);
+        // Compared at once, not kept: they may be large.
+        let compare = move |at: u32, answer: Answer| {
+            let body = answer.success()?.body;
+            Ok((body.len() as i64, i64::from(body == objects[at as usize % objects.len()])))
+        };
+        let (compared, figures) = self.make(self.get_object_calls(size), compare).await?;
+        let bytes = compared.iter().map(|(bytes, _)| bytes).sum();
+        let equal = compared.iter().map(|(_, equal)| equal).sum();
         Ok(reply([("bytes", bytes), ("equal", equal)], figures))
     }
+}
+
+fn path(bucket: &str, at: u32) -> String {
+    format!("/{bucket}/{}", key(at))
 }

@@ -1,4 +1,4 @@
-//! Times calls one by one, and the server's CPU time and memory around all of them.
+//! What calls took in all, and the server's CPU time and memory around them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,11 +7,10 @@ use lakebed_contract::Clock;
 
 use crate::bench::process;
 
-/// Times calls, and the server's CPU around all of them.
+/// The clock, and the process whose CPU is taken.
 pub(super) struct Timer {
     pub(super) clock: Clock,
     server_pid: u32,
-    latencies: Vec<Duration>,
 }
 
 pub(super) struct Window {
@@ -21,32 +20,32 @@ pub(super) struct Window {
 
 impl Timer {
     pub(super) fn new(clock: Clock, server_pid: u32) -> Self {
-        Self { clock, server_pid, latencies: Vec::new() }
+        Self { clock, server_pid }
     }
 
-    pub(super) fn open(&mut self) -> Window {
+    pub(super) fn open(&self) -> Window {
         Window { before: process::usage(self.server_pid), started: self.clock.monotonic() }
     }
 
-    pub(super) async fn call<T>(&mut self, call: impl Future<Output = T>) -> T {
-        let started = self.clock.monotonic();
-        let answer = call.await;
-        self.latencies.push(self.clock.monotonic() - started);
-        answer
-    }
-
-    pub(super) fn close(&mut self, window: Window) -> BTreeMap<String, f64> {
+    /// The figures of the calls that were made since, over so many connections.
+    pub(super) fn close(
+        &self,
+        window: Window,
+        mut latencies: Vec<Duration>,
+        connections: u32,
+    ) -> BTreeMap<String, f64> {
         let wall = self.clock.monotonic() - window.started;
-        // The client makes and compares bodies between the calls; that is not the store's time.
-        let in_calls: Duration = self.latencies.iter().sum();
+        // Over one connection, what the client does between the calls (making and comparing bodies) is not the store's time.
+        // Over several, the others' calls go on meanwhile: there only the time of all is true.
+        let busy: Duration = if connections == 1 { latencies.iter().sum() } else { wall };
         let after = process::usage(self.server_pid);
-        let calls = self.latencies.len();
-        self.latencies.sort_unstable();
-        let at = |share: usize| self.latencies.get((calls * share / 100).min(calls.saturating_sub(1)));
+        let calls = latencies.len();
+        latencies.sort_unstable();
+        let at = |share: usize| latencies.get((calls * share / 100).min(calls.saturating_sub(1)));
         let micros = |share| at(share).map_or(0.0, |latency| latency.as_secs_f64() * 1e6);
         let mut figures = BTreeMap::from([
             ("wall_ms".to_owned(), wall.as_secs_f64() * 1e3),
-            ("calls_per_s".to_owned(), calls as f64 / in_calls.as_secs_f64()),
+            ("calls_per_s".to_owned(), calls as f64 / busy.as_secs_f64()),
             ("p50_us".to_owned(), micros(50)),
             ("p99_us".to_owned(), micros(99)),
         ]);
@@ -55,5 +54,23 @@ impl Timer {
             figures.insert("server_peak_rss_bytes".to_owned(), after.peak_rss_bytes as f64);
         }
         figures
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_one_connection_the_calls_count_and_over_several_the_time_of_all() {
+        let timer = Timer::new(Clock::wall(), std::process::id());
+        let rate = |connections| {
+            let window = Window { before: None, started: timer.clock.monotonic() - Duration::from_secs(2) };
+            timer.close(window, vec![Duration::from_millis(100); 20], connections)["calls_per_s"]
+        };
+        // The calls took 2 s together, which is 10 a second; 2 s and a little went by.
+        assert!((rate(1) - 10.0).abs() < 1e-9);
+        let several = rate(4);
+        assert!(several < 10.0 && several > 5.0, "{several}");
     }
 }

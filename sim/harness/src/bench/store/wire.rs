@@ -53,6 +53,14 @@ impl Service {
     }
 }
 
+/// What one call asks.
+pub(super) enum Ask {
+    /// Of S3: method, path and body.
+    Object(Method, String, Bytes),
+    /// Of a JSON service: operation and body.
+    Json(&'static str, Bytes),
+}
+
 /// An answer with its whole body.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -95,6 +103,19 @@ impl Wire {
             region: endpoints.region.clone(),
             clock: clock.clone(),
             connection: None,
+        }
+    }
+
+    /// Connects, so that the first call need not.
+    pub(super) async fn open(&mut self) -> Result<(), HarnessError> {
+        self.connection = Some(self.connect().await?);
+        Ok(())
+    }
+
+    pub(super) async fn ask(&mut self, ask: Ask) -> Result<Answer, HarnessError> {
+        match ask {
+            Ask::Object(method, path, body) => self.object(method, &path, body).await,
+            Ask::Json(operation, body) => self.json(operation, body).await,
         }
     }
 
