@@ -11,12 +11,12 @@
 //! | Kinesis streams and shards | description and folder are flushed before the answer | as with `Always`: they are few | when the operating system likes |
 //! | Iceberg table pointers | as DynamoDB | as DynamoDB | as DynamoDB |
 //!
-//! No policy tears anything: SQLite recovers to a whole transaction, an object appears by a rename, and a torn last record of
-//! a log is dropped, loudly. Across stores there is no order but the answers': a client that puts a file, waits for the
-//! answer, and then commits a pointer to it has both after a power cut under `Always`. Under `Interval` and `Never` the pointer
-//! may survive its file: an Iceberg table whose newest snapshot names data or metadata files that are gone. The pointers are
-//! flushed last in each round, so under `Interval` this can only hit commits of the last moments; a lake that must outlive
-//! the power needs `Always`.
+//! No policy tears anything: SQLite recovers to a whole transaction, an object appears by a rename or with its row, and a
+//! torn last record of a log is dropped, loudly. Across stores there is no order but the answers': a client that puts a
+//! file, waits for the answer, and then commits a pointer to it has both after a power cut under `Always`. Under
+//! `Interval` and `Never` the pointer may survive its file: an Iceberg table whose newest snapshot names data or metadata
+//! files that are gone. The pointers are flushed last in each round, so under `Interval` this can only hit commits of the
+//! last moments; a lake that must outlive the power needs `Always`.
 //!
 //! **A flush that fails** is told through the events and the log once, tried again every second, and told once more when it
 //! got through. Requests are answered meanwhile, because what `kill -9` costs has not changed; but what was written before

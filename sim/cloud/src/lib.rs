@@ -3,7 +3,7 @@
 //! Promises: what an answered request changed is still there after the process was killed and [`Cloud::start`] is
 //! called again on the same `state_dir`, and after a power cut as far as [`Fsync`] says (see `durability.rs`: by default
 //! nothing is flushed for that, `Always` flushes before each answer); S3 objects lie as plain files under
-//! `<state_dir>/s3/<bucket>/<key>`; what is not implemented is refused with the error shape of its protocol.
+//! `<state_dir>/s3/<bucket>/<key>`, small ones in the index beside (see `s3/bodies.rs`); what is not implemented is refused with the error shape of its protocol.
 //! Accepts every credential on the loopback interface unless told otherwise; beyond it, only signed requests of known keys
 //! ([`Auth::Enforce`]).
 

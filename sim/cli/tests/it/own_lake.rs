@@ -177,7 +177,8 @@ fn refusal(file: &str, from: &str, to: &str) -> String {
     let output = lakebed(folder.path(), &arguments).output().expect("starts");
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{file}: {stderr}");
-    assert!(!folder.path().join("kept/s3/dm-stage/raw").exists(), "{file}: rows were moved before it was refused");
+    // Not even the bucket that rows are moved through. (What is in it may lie in the index, without a file.)
+    assert!(!folder.path().join("kept/s3/dm-stage").exists(), "{file}: rows were moved before it was refused");
     stderr
 }
 

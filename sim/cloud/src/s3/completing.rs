@@ -12,6 +12,7 @@ use md5::{Digest, Md5};
 use s3s::dto::{CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedPart, ETag};
 use s3s::{S3Request, S3Result, s3_error};
 
+use super::bodies::Body;
 use super::checksum::{self, Checksums};
 use super::composed::UploadChecksum;
 use super::index::{PartRecord, StoredHeaders, UploadRecord};
@@ -64,7 +65,7 @@ pub(super) async fn complete(
             Write {
                 bucket: &bucket,
                 key: &key,
-                file,
+                body: Body::File(file),
                 size,
                 etag,
                 checksums,

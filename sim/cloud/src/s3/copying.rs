@@ -1,7 +1,7 @@
 //! CopyObject: a new object whose bytes are those of another, or of a version of it.
 //!
-//! The source is opened together with its look-up, so the copy is of one version, whole. The bytes are copied, and their
-//! MD5 and checksum computed on the way: the ETag of a copy is its MD5 even if the source came in parts. Conditions on the
+//! The source is opened together with its look-up, so the copy is of one version, whole. The bytes are copied, into memory
+//! if the copy is to lie in the index, and their MD5 and checksum computed on the way: the ETag of a copy is its MD5 even if the source came in parts. Conditions on the
 //! source are decided when it is opened, those on the target when the copy is committed.
 
 use std::fs::File;
@@ -10,12 +10,14 @@ use std::sync::Arc;
 use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, ETag, MetadataDirective};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result, s3_error};
 
+use super::bodies::{Body, Opened, is_small};
 use super::checksum::{self, Algorithm};
 use super::conditional::WriteCondition;
 use super::index::{ObjectRecord, StoredHeaders};
 use super::notification::Created;
 use super::part_copy::copy_bytes;
 use super::reading::ReadCondition;
+use super::staging::Complete;
 use super::store::{S3Store, Write, dto_timestamp};
 use super::writing::{check_metadata, stored_headers};
 use super::{blocking, encryption, internal, lifecycle, tagging};
@@ -39,7 +41,7 @@ impl Source {
     }
 
     /// The source and its bytes.
-    pub(super) fn open(&self, store: &S3Store) -> S3Result<(ObjectRecord, File)> {
+    pub(super) fn open(&self, store: &S3Store) -> S3Result<(ObjectRecord, Opened)> {
         let opened = store.open_version(&self.bucket, &self.key, self.version.as_deref());
         opened.map_err(|error| match error.code() {
             S3ErrorCode::MethodNotAllowed => s3_error!(
@@ -107,19 +109,14 @@ pub(super) async fn copy(store: &Arc<S3Store>, request: S3Request<CopyObjectInpu
         // Before the bytes are copied; the commit looks again.
         store.bucket(&bucket)?;
         let source_version = original.shown_version();
-        let algorithms = algorithms_of(algorithm, &original);
-        let file = store.staging_file();
-        let mut out = File::create(file.path()).map_err(internal("create a staging file"))?;
-        let copied = copy_bytes(&mut bytes, &mut out, algorithms);
-        let (md5, checksums) = copied.map_err(internal("copy an object"))?;
-        drop(out);
+        let Complete { body, size, md5, checksums } = copied(&store, &original, &mut bytes, algorithm)?;
         let tags = replaced_tags.unwrap_or_else(|| original.headers.tags.clone());
         let headers = StoredHeaders { tags, ..replaced.unwrap_or(original.headers) };
         let record = store.commit(Write {
             bucket: &bucket,
             key: &key,
-            file,
-            size: original.size,
+            body,
+            size,
             etag: md5,
             checksums,
             headers,
@@ -133,6 +130,27 @@ pub(super) async fn copy(store: &Arc<S3Store>, request: S3Request<CopyObjectInpu
     })
     .await?;
     Ok(output(record, source_version, expiration))
+}
+
+/// A copy of everything.
+fn copied(
+    store: &S3Store,
+    source: &ObjectRecord,
+    bytes: &mut Opened,
+    algorithm: Option<Algorithm>,
+) -> S3Result<Complete> {
+    let (size, algorithms) = (source.size, algorithms_of(algorithm, source));
+    if is_small(size) {
+        let mut copy = Vec::new();
+        let copied = copy_bytes(bytes, &mut copy, algorithms);
+        let (md5, checksums) = copied.map_err(internal("copy an object"))?;
+        return Ok(Complete { body: Body::Small(copy.into()), size, md5, checksums });
+    }
+    let file = store.staging_file();
+    let mut out = File::create(file.path()).map_err(internal("create a staging file"))?;
+    let copied = copy_bytes(bytes, &mut out, algorithms);
+    let (md5, checksums) = copied.map_err(internal("copy an object"))?;
+    Ok(Complete { body: Body::File(file), size, md5, checksums })
 }
 
 /// The headers of a copy that does not keep those of its source.

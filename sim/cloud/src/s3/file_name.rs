@@ -1,4 +1,4 @@
-//! The file an object lies in, relative to its bucket's directory.
+//! The file an object lies in that is not small, relative to its bucket's directory.
 //!
 //! Usually the key itself, so that other programs can read a kept lake. Keys that are no sound relative path (an empty,
 //! `.` or `..` segment, a segment too long for a file system, a control character) lie at `%/<SHA-256 of the key>`

@@ -1,5 +1,7 @@
 //! Files and index in step with one commit per change: a journal of a single entry, written before the files are touched.
 //!
+//! A change without files is one commit of the index, and nothing of what follows: bytes of small objects are rows too.
+//!
 //! Changes are numbered and made one after the other, under one lock; the index keeps the number of the last one. So the
 //! journal file has room for one change, the one under way or the last. A change goes:
 //!
@@ -17,8 +19,8 @@
 //!
 //! With [`Fsync::Always`] each step is on the disk before the next begins. With [`Fsync::Interval`] the paths are
 //! remembered for the next flush. What a power cut does to keys that were written after the last flush (or at any time,
-//! with [`Fsync::Never`]) is up to the file system: the name may be there without its row, or hold the bytes of a later
-//! version than the row tells; a read notices it if the size differs. Knows nothing of HTTP, versions or events.
+//! with [`Fsync::Never`]) is up to the file system: the name may be there without its row, or be gone, or hold the bytes of
+//! a later version than the row tells; a read notices it if the size differs. Knows nothing of HTTP, versions or events.
 
 mod journal;
 

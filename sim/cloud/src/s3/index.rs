@@ -1,9 +1,10 @@
 //! The S3 index: one SQLite file that says which objects, versions, buckets, uploads and undelivered events exist.
 //!
 //! Each method is one transaction. The caller holds the only handle behind a lock and keeps files and index in step (see
-//! [`super::in_place`]); this file never touches an object's bytes. Write-ahead logging: with `Fsync::Always` every
+//! [`super::in_place`]); of an object's bytes it knows only those of small ones ([`bodies`]). Write-ahead logging: with `Fsync::Always` every
 //! commit is fsynced, otherwise what was committed survives the process, not necessarily the machine.
 
+mod bodies;
 mod migration;
 mod old_intents;
 mod outbox;
@@ -81,7 +82,7 @@ pub(super) struct StoredHeaders {
 /// One version of an object.
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct ObjectRecord {
-    /// File, relative to the bucket's directory; empty for a delete marker.
+    /// File, relative to the bucket's directory; empty for a delete marker and when the bytes lie in the index.
     pub(super) file: String,
     pub(super) size: u64,
     /// Without quotes.
@@ -103,6 +104,11 @@ pub(super) struct ObjectRecord {
 }
 
 impl ObjectRecord {
+    /// The file its bytes lie in; `None` if they lie in the index, and of a delete marker.
+    pub(super) fn own_file(&self) -> Option<&str> {
+        Some(self.file.as_str()).filter(|file| !file.is_empty())
+    }
+
     /// `x-amz-version-id` of an answer about it.
     pub(super) fn shown_version(&self) -> Option<String> {
         self.version_id.clone()

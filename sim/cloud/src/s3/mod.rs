@@ -1,4 +1,4 @@
-//! S3: buckets and objects over plain files.
+//! S3: buckets and objects over plain files and an index.
 //!
 //! ```text
 //! request → host (path style from here on)
@@ -8,14 +8,17 @@
 //! answer  ← error_body (AWS's error document, request ids) ←
 //! ```
 //!
-//! Object bytes are files at `<state_dir>/s3/<bucket>/<key>` ([`file_name`] says when the name is escaped), everything
-//! else about them is in `<state_dir>/s3.sqlite`. A PUT goes to a staging file, which is renamed into place and becomes
-//! visible with one commit of the index ([`in_place`]). Versions that are not current lie at `%/v/<sequence>` in the
-//! bucket's directory. ACLs, encryption with customer keys and object lock are refused.
+//! Objects are files at `<state_dir>/s3/<bucket>/<key>` ([`file_name`] says when the name is escaped), but for small ones,
+//! whose bytes lie with everything else about them in `<state_dir>/s3.sqlite` ([`bodies`]). A large PUT goes to a staging
+//! file, which is renamed into place; either becomes visible with one commit of the index ([`in_place`]). Files of versions
+//! that are not current lie at `%/v/<sequence>` in the bucket's directory. ACLs, encryption with customer keys and object
+//! lock are refused.
 
+mod announced;
 mod answering;
 mod attributes;
 mod aws_chunked;
+mod bodies;
 mod bucket_defaults;
 mod buckets;
 mod checksum;

@@ -13,10 +13,11 @@ use s3s::dto::{
 use s3s::{S3Request, S3Result, s3_error};
 use uuid::Uuid;
 
+use super::announced::Announced;
 use super::checksum;
 use super::composed::UploadChecksum;
 use super::index::{Index, PartRecord, StoredHeaders, UploadRecord};
-use super::staging::{Announced, Staged, stage};
+use super::staging::{Staged, stage};
 use super::store::{S3Store, dto_timestamp, found_bucket};
 use super::writing::{check_metadata, stored_headers};
 use super::{blocking, encryption, internal, lifecycle, tagging};

@@ -1,13 +1,15 @@
 //! What a write, a delete marker or a removal does to the versions of a key: planned as rows and files before either is
 //! touched.
 //!
-//! The current version lies under the name of its key. A version that is kept when another becomes current gets the name
-//! `%/v/<sequence>` in the bucket's directory, and gets the key's name back when it becomes current again. A null version
-//! is replaced for good by the next write or marker that is a null version. Plans only look; [`super::in_place`] carries
-//! them out.
+//! The file of the current version lies under the name of its key. That of a version which is kept when another becomes
+//! current gets the name `%/v/<sequence>` in the bucket's directory, and gets the key's name back when it becomes current
+//! again. Bytes in the index stay where they are as long as their version is there; so a change of versions that have no
+//! files touches none. A null version is replaced for good by the next write or marker that is a null version. Plans only
+//! look; [`super::in_place`] carries them out.
 
 use std::path::Path;
 
+use bytes::Bytes;
 use lakebed_contract::Timestamp;
 
 use super::file_name;
@@ -43,22 +45,33 @@ impl Target {
     }
 }
 
-/// `record` becomes current; its bytes wait in `staged`, a path relative to the state directory.
+/// The bytes of a new version; its record has a file or has none accordingly.
+pub(super) enum Arriving {
+    /// For the index.
+    Bytes(Bytes),
+    /// In a staging file, a path relative to the state directory.
+    Staged(String),
+}
+
+/// `record` becomes current.
 pub(super) fn write<'a>(
     index: &Index,
     versioning: Versioning,
     (bucket, key): (&'a str, &'a str),
     current: Option<ObjectRecord>,
     record: ObjectRecord,
-    staged: String,
+    arriving: Arriving,
 ) -> SqlResult<Plan<'a>> {
     let mut plan = Plan::new(bucket, key, record.sequence);
     match current {
-        Some(current) => plan.displace(versioning, current, record.last_modified, true),
+        Some(current) => plan.displace(versioning, current, record.last_modified, record.own_file().is_some()),
         None => plan.displace_marker(index, versioning, record.last_modified)?,
     }
     plan.replace_null(index, versioning)?;
-    plan.change.rename(staged, object_path(bucket, &record.file));
+    match arriving {
+        Arriving::Bytes(bytes) => plan.rows.body = Some(bytes),
+        Arriving::Staged(staged) => plan.change.rename(staged, object_path(bucket, &record.file)),
+    }
     plan.rows.current = Current::Is(Box::new(record));
     Ok(plan)
 }
@@ -95,21 +108,15 @@ pub(super) fn remove<'a>(
     let mut plan = Plan::new(bucket, key, number);
     match target {
         Target::Current(current) => {
-            let place = object_path(bucket, &current.file);
             plan.rows.current = Current::IsGone;
             let next = index.newest_version(bucket, key, None)?.map(|next| next.record);
-            if next.as_ref().is_some_and(|next| !next.is_marker) {
-                plan.drop_after(place);
-            } else {
-                plan.change.superfluous.push(place);
-            }
-            plan.promote(next, || current.file.clone());
+            plan.drop_bytes(current, next.as_ref().is_some_and(|next| next.own_file().is_some()));
+            let place = || current.own_file().map_or_else(|| file_name::choose(bucket_dir, key), str::to_owned);
+            plan.promote(next, place);
         }
         Target::Version(Kept { record, is_latest }) => {
             plan.rows.removed.push(record.sequence);
-            if !record.is_marker {
-                plan.change.superfluous.push(object_path(bucket, &record.file));
-            }
+            plan.drop_bytes(record, false);
             if *is_latest {
                 let next = index.newest_version(bucket, key, Some(record.sequence))?;
                 plan.promote(next.map(|next| next.record), || file_name::choose(bucket_dir, key));
@@ -124,23 +131,33 @@ impl<'a> Plan<'a> {
         Self { change: Change::new(bucket, key, number), rows: Rows::new(bucket, key, number) }
     }
 
-    /// The current version is current no longer; its name `is_taken` by another file, or free.
+    /// The current version is current no longer; the name of its file, if it has one, `is_taken` by another, or free.
     fn displace(&mut self, versioning: Versioning, current: ObjectRecord, since: Timestamp, is_taken: bool) {
-        let place = object_path(self.rows.bucket, &current.file);
-        if versioning.keeps(&current) {
-            let file = format!("{}/v/{:016x}", file_name::ESCAPED, current.sequence);
-            let kept = object_path(self.rows.bucket, &file);
+        if !versioning.keeps(&current) {
+            self.drop_bytes(&current, is_taken);
+            return;
+        }
+        let mut file = String::new();
+        if let Some(own) = current.own_file() {
+            file = format!("{}/v/{:016x}", file_name::ESCAPED, current.sequence);
+            let (place, kept) = (object_path(self.rows.bucket, own), object_path(self.rows.bucket, &file));
             if is_taken {
                 self.change.set_aside(place, kept);
             } else {
                 self.change.rename(place, kept);
             }
-            let version_id = current.version_id.or_else(|| Some(NULL_VERSION.to_owned()));
-            self.rows.added.push((ObjectRecord { file, version_id, ..current }, Some(since)));
-        } else if is_taken {
-            self.drop_after(place);
-        } else {
-            self.change.superfluous.push(place);
+        }
+        let version_id = current.version_id.or_else(|| Some(NULL_VERSION.to_owned()));
+        self.rows.added.push((ObjectRecord { file, version_id, ..current }, Some(since)));
+    }
+
+    /// The bytes of a version that goes for good; the name of its file, if it has one, `is_taken` by another, or free.
+    fn drop_bytes(&mut self, record: &ObjectRecord, is_taken: bool) {
+        match record.own_file().map(|file| object_path(self.rows.bucket, file)) {
+            Some(place) if is_taken => self.drop_after(place),
+            Some(place) => self.change.superfluous.push(place),
+            None if record.is_marker => (),
+            None => self.rows.removed_bodies.push(record.sequence),
         }
     }
 
@@ -168,22 +185,23 @@ impl<'a> Plan<'a> {
         }
         if let Some(Kept { record, .. }) = index.null_version(self.rows.bucket, self.rows.key)? {
             self.rows.removed.push(record.sequence);
-            if !record.is_marker {
-                self.change.superfluous.push(object_path(self.rows.bucket, &record.file));
-            }
+            self.drop_bytes(&record, false);
         }
         Ok(())
     }
 
-    /// The next version is the latest again.
-    fn promote(&mut self, next: Option<ObjectRecord>, file: impl FnOnce() -> String) {
+    /// The next version is the latest again; its file, if it has one, gets the name `place`.
+    fn promote(&mut self, next: Option<ObjectRecord>, place: impl FnOnce() -> String) {
         match next {
             Some(marker) if marker.is_marker => self.rows.marker = Some((marker.sequence, None)),
-            Some(next) => {
-                let file = file();
-                self.change.rename(object_path(self.rows.bucket, &next.file), object_path(self.rows.bucket, &file));
+            Some(mut next) => {
+                if let Some(kept) = next.own_file() {
+                    let (kept, file) = (object_path(self.rows.bucket, kept), place());
+                    self.change.rename(kept, object_path(self.rows.bucket, &file));
+                    next.file = file;
+                }
                 self.rows.removed.push(next.sequence);
-                self.rows.current = Current::Is(Box::new(ObjectRecord { file, ..next }));
+                self.rows.current = Current::Is(Box::new(next));
             }
             None => (),
         }

@@ -1,10 +1,10 @@
 //! GetObject and HeadObject: conditions, ranges, and the stored headers given back.
 //!
-//! The file is opened together with the look-up, so the answer is one version of the object even if it is replaced while
-//! it is being sent. Small bodies are read at once, large ones stream.
+//! The bytes are opened together with the look-up, so the answer is one version of the object even if it is replaced while
+//! it is being sent. Those that lie in the index, and others that are few, are read at once; more stream.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use tokio_util::io::ReaderStream;
 
 use super::answering::with_status;
 use super::attributes;
+use super::bodies::Opened;
 use super::checksum;
 use super::index::ObjectRecord;
 use super::store::{S3Store, dto_metadata, dto_timestamp, precondition_failed};
@@ -117,18 +118,28 @@ impl S3Store {
         bucket: &str,
         key: &str,
         version: Option<&str>,
-    ) -> S3Result<(ObjectRecord, File)> {
+    ) -> S3Result<(ObjectRecord, Opened)> {
         let index = self.index();
         self.check_finished(&index, bucket, key)?;
         let record = versioning::found(&index, bucket, key, version)?;
-        let file = File::open(self.bucket_dir(bucket).join(&record.file)).map_err(internal("open an object"))?;
+        let bytes = match record.own_file() {
+            Some(file) => {
+                let file = File::open(self.bucket_dir(bucket).join(file));
+                Opened::File(file.map_err(internal("open an object"))?)
+            }
+            None => {
+                let bytes = index.body(record.sequence).map_err(internal("read an object"))?;
+                let bytes = bytes.ok_or_else(|| s3_error!(InternalError, "an object has no bytes in the index"))?;
+                Opened::Small(Cursor::new(bytes))
+            }
+        };
         drop(index);
-        let size = file.metadata().map_err(internal("look at an object's file"))?.len();
+        let size = bytes.size().map_err(internal("look at an object's bytes"))?;
         if size != record.size {
             // Somebody else wrote to the state directory, or a power cut took bytes that were not flushed.
-            return Err(s3_error!(InternalError, "an object's file does not have the size of the object"));
+            return Err(s3_error!(InternalError, "the bytes of an object are not as many as they should be"));
         }
-        Ok((record, file))
+        Ok((record, bytes))
     }
 }
 
@@ -143,14 +154,13 @@ pub(super) async fn get(store: &Arc<S3Store>, input: GetObjectInput) -> S3Result
     let (store, bucket, key, range) = (Arc::clone(store), input.bucket, input.key, input.range);
     let part_number = input.part_number;
     let (record, body, length, content_range, expiration) = blocking(move || {
-        let (record, mut file) = store.open_version(&bucket, &key, input.version_id.as_deref())?;
+        let (record, bytes) = store.open_version(&bucket, &key, input.version_id.as_deref())?;
         condition.check(&record)?;
         let (start, length, content_range) = slice_of(range, part_number, &record)?;
-        file.seek(SeekFrom::Start(start)).map_err(internal("read an object"))?;
         let expiration = lifecycle::expiration_header(&store, &bucket, &key, &record);
         // A version that is named may not be the one that expires.
         let expiration = expiration.filter(|_| input.version_id.is_none());
-        Ok((record, body_of(file, length)?, length, content_range, expiration))
+        Ok((record, body_of(bytes, start, length)?, length, content_range, expiration))
     })
     .await?;
     let is_whole = content_range.is_none();
@@ -259,8 +269,19 @@ fn head_output(record: ObjectRecord, with_checksums: bool) -> HeadObjectOutput {
     output
 }
 
-/// `length` bytes from where `file` stands.
-fn body_of(mut file: File, length: u64) -> S3Result<StreamingBlob> {
+/// `length` bytes from `start` on, which there are.
+fn body_of(bytes: Opened, start: u64, length: u64) -> S3Result<StreamingBlob> {
+    let mut file = match bytes {
+        Opened::Small(bytes) => {
+            let bytes = bytes.into_inner();
+            let ends = usize::try_from(start).ok().zip(usize::try_from(start + length).ok());
+            let slice = ends.and_then(|(start, end)| bytes.get(start..end)).map(|slice| bytes.slice_ref(slice));
+            let slice = slice.ok_or_else(|| s3_error!(InternalError, "an object has fewer bytes than it should"))?;
+            return Ok(StreamingBlob::from(s3s::Body::from(slice)));
+        }
+        Opened::File(file) => file,
+    };
+    file.seek(SeekFrom::Start(start)).map_err(internal("read an object"))?;
     if let Some(length) = usize::try_from(length).ok().filter(|length| *length <= PIECE_BYTES) {
         let mut bytes = vec![0; length];
         file.read_exact(&mut bytes).map_err(internal("read an object"))?;

@@ -150,6 +150,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::config::CloudConfig;
+    use crate::s3::bodies::Body;
     use crate::s3::notification::Created;
     use crate::s3::store::Write;
 
@@ -163,12 +164,10 @@ pub(super) mod tests {
 
     /// Writes the object `k`, always with the same bytes.
     pub(in crate::s3) fn put(store: &S3Store) -> ObjectRecord {
-        let file = store.staging_file();
-        std::fs::write(file.path(), b"same").expect("written");
         let written = store.commit(Write {
             bucket: "b",
             key: "k",
-            file,
+            body: Body::Small(bytes::Bytes::from_static(b"same")),
             size: 4,
             etag: "00".to_owned(),
             checksums: Default::default(),

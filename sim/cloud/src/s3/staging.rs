@@ -1,27 +1,24 @@
 //! A body on its way to becoming an object or a part: written to a staging file while its digests are computed.
 //!
-//! A body of at most [`SMALL_BYTES`] is gathered, and hashed and written at once by whoever makes it visible. A larger one
-//! is hashed and written a batch at a time off the async workers, while the next batch arrives: two batches are in memory,
-//! and a slow client holds no thread. What the client announced (length, MD5, checksums, in headers or trailers) is
-//! verified before anything becomes visible. A staging file that is not renamed is removed when dropped.
+//! A body of at most [`SMALL_BYTES`] is gathered, and hashed and written at once by whoever makes it visible; one that is to
+//! lie in the index ([`super::bodies`]) is not written here at all. A larger one is hashed and written a batch at a time off
+//! the async workers, while the next batch arrives: two batches are in memory, and a slow client holds no thread. What the
+//! client announced ([`super::announced`]) is verified before anything becomes visible. A staging file that is not renamed
+//! is removed when dropped.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures::StreamExt;
-use md5::{Digest, Md5};
-use s3s::checksum::ChecksumHasher;
 use s3s::dto::StreamingBlob;
-use s3s::{S3Request, S3Result, s3_error};
+use s3s::{S3Result, s3_error};
 
-use super::aws_chunked::Trailers;
-use super::checksum::{self, Algorithm, Checksums};
-use super::{blocking, integrity, internal};
+use super::announced::{Announced, Digests};
+use super::bodies::{Body, is_small};
+use super::checksum::Checksums;
+use super::{blocking, internal};
 
 /// A body that is not larger is gathered before it is written.
 pub(super) const SMALL_BYTES: u64 = 64 * 1024;
@@ -81,44 +78,13 @@ pub(super) struct Staged {
     pub(super) checksums: Checksums,
 }
 
-/// What a client announced about a body.
-#[derive(Default)]
-pub(super) struct Announced {
-    length: Option<u64>,
-    md5: Option<String>,
-    checksums: BTreeMap<Algorithm, Option<String>>,
-    /// Computed whether it was announced or not.
-    also: Option<Algorithm>,
-    trailers: Option<Trailers>,
-}
-
-impl Announced {
-    /// Reads the headers of a request with a body.
-    pub(super) fn by<T>(request: &S3Request<T>) -> Self {
-        let text = |name: &str| request.headers.get(name).and_then(|value| value.to_str().ok());
-        let checksums = checksum::announced(&request.headers);
-        Self {
-            length: text("content-length").and_then(|length| length.parse().ok()),
-            md5: text("content-md5").map(str::to_owned),
-            also: checksums.is_empty().then_some(Algorithm::DEFAULT),
-            checksums,
-            trailers: request.extensions.get::<Trailers>().cloned(),
-        }
-    }
-
-    /// Computes this checksum too, instead of the one that is computed when none was announced.
-    pub(super) fn with(self, algorithm: Algorithm) -> Self {
-        Self { also: Some(algorithm), ..self }
-    }
-
-    /// The algorithm of the checksum the client sends.
-    pub(super) fn algorithm(&self) -> Option<Algorithm> {
-        self.checksums.keys().next().copied()
-    }
-
-    pub(super) fn length(&self) -> Option<u64> {
-        self.length
-    }
+/// A complete body, where its size says it belongs.
+pub(super) struct Complete {
+    pub(super) body: Body,
+    pub(super) size: u64,
+    /// Lower-case hexadecimal.
+    pub(super) md5: String,
+    pub(super) checksums: Checksums,
 }
 
 /// A body that has arrived.
@@ -133,6 +99,24 @@ pub(super) enum Received {
 }
 
 impl Received {
+    /// The verified body. Blocks.
+    pub(super) fn complete(self) -> S3Result<Complete> {
+        match self {
+            Self::Small { file, body, announced } if is_small(size_of(&body)) => {
+                // Nothing was written, so nothing is to be removed.
+                file.leave();
+                let mut digests = Digests::new(announced);
+                body.iter().for_each(|chunk| digests.update(chunk));
+                let (size, md5, checksums) = digests.verified()?;
+                Ok(Complete { body: Body::Small(joined(body)), size, md5, checksums })
+            }
+            received => {
+                let Staged { file, size, md5, checksums } = received.staged()?;
+                Ok(Complete { body: Body::File(file), size, md5, checksums })
+            }
+        }
+    }
+
     /// The verified body in its staging file. Blocks.
     pub(super) fn staged(self) -> S3Result<Staged> {
         match self {
@@ -143,6 +127,22 @@ impl Received {
             }
             Self::Staged(staged) => Ok(staged),
         }
+    }
+}
+
+fn size_of(chunks: &[Bytes]) -> u64 {
+    chunks.iter().map(|chunk| chunk.len() as u64).sum()
+}
+
+/// Chunks behind each other; a single one as it is.
+fn joined(mut chunks: Vec<Bytes>) -> Bytes {
+    match chunks.pop() {
+        Some(only) if chunks.is_empty() => only,
+        Some(last) => {
+            chunks.push(last);
+            chunks.concat().into()
+        }
+        None => Bytes::new(),
     }
 }
 
@@ -224,24 +224,18 @@ async fn next_batch(body: &mut StreamingBlob, bytes: usize) -> S3Result<Batch> {
 struct Writing {
     file: StagingFile,
     out: File,
-    md5: Md5,
-    hasher: ChecksumHasher,
-    size: u64,
-    announced: Announced,
+    digests: Digests,
 }
 
 impl Writing {
     fn new(file: StagingFile, announced: Announced) -> S3Result<Self> {
         let out = File::create(file.path()).map_err(internal("create a staging file"))?;
-        let hasher = checksum::hasher(announced.checksums.keys().copied().chain(announced.also));
-        Ok(Self { file, out, md5: Md5::new(), hasher, size: 0, announced })
+        Ok(Self { file, out, digests: Digests::new(announced) })
     }
 
     fn write(&mut self, chunks: &[Bytes]) -> S3Result<()> {
         for chunk in chunks {
-            self.md5.update(chunk);
-            self.hasher.update(chunk);
-            self.size += chunk.len() as u64;
+            self.digests.update(chunk);
             self.out.write_all(chunk).map_err(internal("write a staging file"))?;
         }
         Ok(())
@@ -249,22 +243,8 @@ impl Writing {
 
     /// Compares with what was announced.
     fn finish(self) -> S3Result<Staged> {
-        let Self { file, out: _, md5, hasher, size, announced } = self;
-        if announced.length.is_some_and(|length| length != size) {
-            return Err(s3_error!(IncompleteBody, "the body is not as long as announced"));
-        }
-        let md5 = md5.finalize();
-        if announced.md5.as_ref().is_some_and(|expected| *expected != BASE64_STANDARD.encode(md5)) {
-            return Err(integrity::wrong_md5());
-        }
-        let checksums = checksum::from_dto(hasher.finalize());
-        for (algorithm, in_header) in announced.checksums {
-            let in_trailer = || announced.trailers.as_ref()?.get(algorithm.header());
-            let expected = in_header.or_else(in_trailer);
-            if expected.as_ref() != checksums.get(&algorithm) {
-                return Err(integrity::wrong_checksum(algorithm));
-            }
-        }
-        Ok(Staged { file, size, md5: data_encoding::HEXLOWER.encode(&md5), checksums })
+        let Self { file, out: _, digests } = self;
+        let (size, md5, checksums) = digests.verified()?;
+        Ok(Staged { file, size, md5, checksums })
     }
 }

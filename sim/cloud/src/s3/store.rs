@@ -1,7 +1,7 @@
 //! The store: the one place where an object's bytes and its metadata change together.
 //!
 //! A change of an object is planned ([`super::planning`]) and made ([`super::in_place`]) under one lock, with one commit
-//! of the index, which also holds the event that is due. A reader looks the object up and opens its file under the same
+//! of the index, which also holds the event that is due. A reader looks the object up and opens its bytes under the same
 //! lock, so it sees one version, whole, and keeps seeing it while it is replaced. A change that fails is taken back before
 //! the next request gets the lock; if that fails too its key is answered `InternalError` until it succeeds, never with
 //! bytes and metadata of different versions. Knows nothing of HTTP.
@@ -20,6 +20,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Result, s3_error};
 use serde_json::Value;
 
+use super::bodies::Body;
 use super::checksum::Checksums;
 use super::conditional::Watches;
 pub(super) use super::conditional::{WriteCondition, precondition_failed};
@@ -34,7 +35,7 @@ use super::lifecycle::Lifecycles;
 use super::notification::{self, Created, EventKind, Rule};
 use super::operations::Operations;
 use super::part_files::{Held, PartFiles};
-use super::planning;
+use super::planning::{self, Arriving};
 use super::staging::StagingFile;
 use super::sweeper::Sweeper;
 use super::versioning::Versioning;
@@ -76,7 +77,7 @@ impl std::fmt::Debug for S3Store {
 pub(super) struct Write<'a> {
     pub(super) bucket: &'a str,
     pub(super) key: &'a str,
-    pub(super) file: StagingFile,
+    pub(super) body: Body,
     pub(super) size: u64,
     /// As if nothing were encrypted.
     pub(super) etag: String,
@@ -272,13 +273,13 @@ impl S3Store {
 
     /// Makes a write visible; gives the new record.
     pub(super) fn commit(&self, write: Write<'_>) -> S3Result<ObjectRecord> {
-        self.sync_staged(&write.file)?;
+        self.sync_body(&write.body)?;
         self.commit_locked(&mut self.index(), write, None)
     }
 
     /// Makes the joined parts of an upload visible and ends the upload, in one step.
     pub(super) fn commit_upload(&self, upload: &str, write: Write<'_>) -> S3Result<ObjectRecord> {
-        self.sync_staged(&write.file)?;
+        self.sync_body(&write.body)?;
         let mut index = self.index();
         found_bucket(&index, write.bucket)?;
         if index.upload(upload).map_err(internal("look up an upload"))?.is_none() {
@@ -297,8 +298,15 @@ impl S3Store {
         Files::sync_staged(self.fsync, file.path()).map_err(internal("flush a staging file"))
     }
 
+    fn sync_body(&self, body: &Body) -> S3Result<()> {
+        match body {
+            Body::Small(_) => Ok(()),
+            Body::File(file) => self.sync_staged(file),
+        }
+    }
+
     fn commit_locked(&self, index: &mut Index, write: Write<'_>, upload: Option<&str>) -> S3Result<ObjectRecord> {
-        let Write { bucket, key, file, size, mut etag, checksums, mut headers, .. } = write;
+        let Write { bucket, key, body, size, mut etag, checksums, mut headers, .. } = write;
         let rules = Rule::parse_all(&found_bucket(index, bucket)?.rules)?;
         self.check_finished(index, bucket, key)?;
         let versioning = Versioning::of(index, bucket)?;
@@ -311,9 +319,16 @@ impl S3Store {
             headers.encryption = encryption::resolved(index, self.seed, bucket, asked)?;
             etag = encryption::etag(self.seed, &headers, number, etag);
         }
-        let place = current.as_ref().map(|current| current.file.clone());
+        let place = current.as_ref().and_then(ObjectRecord::own_file).map(str::to_owned);
+        let (file, arriving, staged) = match body {
+            Body::Small(bytes) => (String::new(), Arriving::Bytes(bytes), None),
+            Body::File(staged) => {
+                let file = place.unwrap_or_else(|| file_name::choose(&self.bucket_dir(bucket), key));
+                (file, Arriving::Staged(format!("{STAGING}/{}", staged.name())), Some(staged))
+            }
+        };
         let record = ObjectRecord {
-            file: place.unwrap_or_else(|| file_name::choose(&self.bucket_dir(bucket), key)),
+            file,
             size,
             etag,
             last_modified: now,
@@ -324,8 +339,7 @@ impl S3Store {
             version_id: versioning.new_id(self.seed, number),
             is_marker: false,
         };
-        let staged = format!("{STAGING}/{}", file.name());
-        let plan = planning::write(index, versioning, (bucket, key), current, record.clone(), staged);
+        let plan = planning::write(index, versioning, (bucket, key), current, record.clone(), arriving);
         let mut plan = plan.map_err(internal("look up versions"))?;
         let kind = EventKind::Created(write.created);
         plan.rows.event = notification::event_for(&rules, kind, bucket, key, &record, now);
@@ -333,7 +347,9 @@ impl S3Store {
         let made = self.make(index, &plan, "record an object");
         if made.is_ok() || self.is_unfinished.load(Ordering::Acquire) {
             // It is the object by now, or the change may still have to find it.
-            file.leave();
+            if let Some(staged) = staged {
+                staged.leave();
+            }
         }
         made.map(|()| record)
     }

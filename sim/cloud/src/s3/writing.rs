@@ -8,11 +8,12 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3Request, S3Result, s3_error};
 
+use super::announced::Announced;
 use super::checksum;
 use super::index::StoredHeaders;
 use super::notification::Created;
 use super::removing::{Deletion, Removal};
-use super::staging::{Announced, SMALL_BYTES, receive};
+use super::staging::{SMALL_BYTES, receive};
 use super::store::{S3Store, Write, WriteCondition};
 use super::{blocking, encryption, error_body, lifecycle, tagging};
 
@@ -42,14 +43,14 @@ pub(super) async fn put(store: &Arc<S3Store>, request: S3Request<PutObjectInput>
     let store = Arc::clone(store);
     let (record, expiration) = blocking(move || {
         // About a bucket that is not there nothing else is said.
-        let staged = received.staged().or_else(|refusal| store.bucket(&bucket).and(Err(refusal)))?;
+        let complete = received.complete().or_else(|refusal| store.bucket(&bucket).and(Err(refusal)))?;
         let record = store.commit(Write {
             bucket: &bucket,
             key: &key,
-            file: staged.file,
-            size: staged.size,
-            etag: staged.md5,
-            checksums: staged.checksums,
+            body: complete.body,
+            size: complete.size,
+            etag: complete.md5,
+            checksums: complete.checksums,
             headers,
             encryption: Some(asked),
             parts: Vec::new(),

@@ -49,6 +49,12 @@ fn s3(cloud: &Cloud) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(aws_sdk_s3::config::Builder::from(&config).force_path_style(true).build())
 }
 
+/// How many objects of the lake lie in a folder.
+async fn objects(cloud: &Cloud, folder: &str) -> usize {
+    let listed = s3(cloud).list_objects_v2().bucket(LAKE_BUCKET).prefix(format!("{folder}/")).send().await.unwrap();
+    listed.contents().len()
+}
+
 /// One request over a connection of its own: status and JSON body (null when there is none).
 async fn raw(cloud: &Cloud, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -128,8 +134,7 @@ async fn a_table_is_made_appended_to_and_still_there_after_a_restart() {
     let manifests = table.manifest_list_reader(snapshot).load().await.unwrap();
     assert_eq!(manifests.entries().len(), 1);
     assert_eq!(table.metadata().metadata_log().len(), 2);
-    let on_disk = dir.path().join("s3").join(LAKE_BUCKET).join("silver/review/metadata");
-    assert!(std::fs::read_dir(on_disk).unwrap().count() >= 5, "three metadata files, a list and a manifest");
+    assert!(objects(&cloud, "silver/review/metadata").await >= 5, "three metadata files, a list and a manifest");
 
     catalog.drop_table(&ident("review")).await.unwrap();
     assert_eq!(catalog.load_table(&ident("review")).await.unwrap_err().kind(), ErrorKind::TableNotFound);
@@ -210,8 +215,7 @@ async fn racing_commits_never_lose_an_accepted_update() {
         assert_eq!(table.metadata().properties().contains_key(&format!("k{n}")), status == 200, "k{n}");
     }
     // Lost commits take their metadata files away again: what is left is numbered without gaps or doubles.
-    let on_disk = dir.path().join("s3").join(LAKE_BUCKET).join("silver/review/metadata");
-    let files = std::fs::read_dir(on_disk).unwrap().count();
+    let files = objects(&cloud, "silver/review/metadata").await;
     assert_eq!(files, table.metadata().properties().len() + 1);
 }
 
@@ -281,16 +285,13 @@ async fn purging_removes_the_files_dropping_keeps_them() {
     let dir = tempfile::tempdir().unwrap();
     let (cloud, catalog) = start(dir.path()).await;
     prepare(&cloud, &catalog).await;
-    let metadata_files = |table: &str| {
-        let folder = dir.path().join("s3").join(LAKE_BUCKET).join(format!("silver/{table}/metadata"));
-        std::fs::read_dir(folder).map_or(0, Iterator::count)
-    };
     for table in ["kept", "purged"] {
         create_table(&catalog, table).await;
     }
     catalog.drop_table(&ident("kept")).await.unwrap();
     catalog.purge_table(&ident("purged")).await.unwrap();
-    assert_eq!((metadata_files("kept"), metadata_files("purged")), (1, 0));
+    assert_eq!(objects(&cloud, "silver/kept/metadata").await, 1);
+    assert_eq!(objects(&cloud, "silver/purged/metadata").await, 0);
 }
 
 #[tokio::test]

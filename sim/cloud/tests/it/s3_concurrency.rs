@@ -8,6 +8,7 @@ use std::process::Command;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use md5::Digest;
 
 use crate::code;
 use crate::s3::{BUCKET, PART, create_upload, get, noise, put, start, upload_part};
@@ -19,26 +20,41 @@ async fn a_write_that_fails_half_way_never_gives_bytes_of_another_version() {
     let dir = tempfile::tempdir().expect("a directory");
     let running = start(&dir).await.without_retries();
     let s3 = running.s3.clone();
-    put(&s3, KEY, b"one").await;
+    // A file, and bytes in the index.
+    let (large, small) = (noise(20_000), noise(20));
+    put(&s3, KEY, &large).await;
+    put(&s3, "small", &small).await;
     put(&s3, "other", b"other").await;
-    let put_key = |body: &'static [u8]| s3.put_object().bucket(BUCKET).key(KEY).body(ByteStream::from_static(body));
+    let write = |key: &str, size| s3.put_object().bucket(BUCKET).key(key).body(ByteStream::from(vec![7; size]));
     // The file is in place by the time the index refuses its entry, as if the disk had just become full.
     let index = rusqlite::Connection::open(dir.path().join("s3.sqlite")).expect("opens");
     let refuse = "CREATE TRIGGER disk_full BEFORE INSERT ON object BEGIN SELECT RAISE(ABORT, 'disk full'); END";
     index.execute_batch(refuse).expect("made");
-    assert_eq!(code(put_key(b"two").send().await), "InternalError");
-    let got = s3.get_object().bucket(BUCKET).key(KEY).send().await.expect("as it was");
-    assert_eq!(got.e_tag(), Some("\"f97c5d29941bfb1b2fdab0874906ab82\""), "the MD5 of `one`");
-    assert_eq!(got.body.collect().await.expect("a body").to_vec(), b"one");
-    assert_eq!(fs::read(dir.path().join("s3").join(BUCKET).join(KEY)).expect("a plain file"), b"one");
-    let new = s3.put_object().bucket(BUCKET).key("new").body(ByteStream::from_static(b"new"));
-    assert_eq!(code(new.send().await), "InternalError");
-    assert!(!dir.path().join("s3").join(BUCKET).join("new").exists(), "what was refused is not there");
+    for (key, body) in [(KEY, &large), ("small", &small)] {
+        for size in [30_000, 30] {
+            assert_eq!(code(write(key, size).send().await), "InternalError");
+            let got = s3.get_object().bucket(BUCKET).key(key).send().await.expect("as it was");
+            let md5 = data_encoding::HEXLOWER.encode(&md5::Md5::digest(body));
+            assert_eq!(got.e_tag(), Some(format!("\"{md5}\"").as_str()));
+            assert!(got.body.collect().await.expect("a body").to_vec() == **body);
+        }
+    }
+    let bucket = dir.path().join("s3").join(BUCKET);
+    assert!(fs::read(bucket.join(KEY)).expect("a plain file") == large);
+    for size in [30_000, 30] {
+        assert_eq!(code(write("new", size).send().await), "InternalError");
+    }
+    assert!(!bucket.join("new").exists() && !bucket.join("small").exists(), "what was refused is not there");
     assert_eq!(get(&s3, "other").await, b"other");
 
     index.execute_batch("DROP TRIGGER disk_full").expect("dropped");
-    put_key(b"three").send().await.expect("put");
-    assert_eq!(get(&s3, KEY).await, b"three");
+    write(KEY, 3).send().await.expect("put");
+    assert_eq!(get(&s3, KEY).await, [7; 3]);
+    write("small", 30_000).send().await.expect("put");
+    assert_eq!(get(&s3, "small").await, vec![7; 30_000]);
+    assert!(!bucket.join(KEY).exists());
+    let bodies: i64 = index.query_row("SELECT count(*) FROM body", [], |row| row.get(0)).expect("counted");
+    assert_eq!(bodies, 2);
     assert_eq!(fs::read_dir(dir.path().join("s3-staging")).expect("there").count(), 0);
     assert_eq!(fs::read_dir(dir.path().join("s3-displaced")).expect("there").count(), 0);
     running.stop().await;

@@ -71,8 +71,10 @@ async fn a_marker_hides_the_object_until_it_is_removed() {
     let running = start(&dir).await;
     let s3 = &running.s3;
     enable(s3).await;
+    // A file, which has a name.
+    let large = "2".repeat(20_000);
     let one = write(s3, "k", "1").await.expect("a version");
-    let two = write(s3, "k", "2").await.expect("a version");
+    let two = write(s3, "k", &large).await.expect("a version");
     assert!(one != two && one.len() == 32 && one.bytes().all(|b| b.is_ascii_alphanumeric() || b"._".contains(&b)));
     let deleted = s3.delete_object().bucket(BUCKET).key("k").send().await.expect("deleted");
     let marker = deleted.version_id().expect("a version").to_owned();
@@ -90,7 +92,7 @@ async fn a_marker_hides_the_object_until_it_is_removed() {
         (answer.headers().get("allow"), answer.headers().get("x-amz-delete-marker")),
         (Some("DELETE"), Some("true"))
     );
-    assert_eq!((read(s3, "k", &one).await.as_str(), read(s3, "k", &two).await.as_str()), ("1", "2"));
+    assert_eq!((read(s3, "k", &one).await, read(s3, "k", &two).await), ("1".to_owned(), large.clone()));
     let listed = s3.list_objects_v2().bucket(BUCKET).send().await.expect("listed");
     assert_eq!(listed.key_count(), Some(0));
     assert!(!dir.path().join("s3/dm-stage/k").exists(), "no plain file under the key");
@@ -99,8 +101,8 @@ async fn a_marker_hides_the_object_until_it_is_removed() {
 
     let revived = s3.delete_object().bucket(BUCKET).key("k").version_id(&marker).send().await.expect("removed");
     assert_eq!((revived.delete_marker(), revived.version_id()), (Some(true), Some(marker.as_str())));
-    assert_eq!(get(s3, "k").await, b"2");
-    assert_eq!(std::fs::read(dir.path().join("s3/dm-stage/k")).expect("a plain file"), b"2");
+    assert_eq!(get(s3, "k").await, large.as_bytes());
+    assert_eq!(std::fs::read(dir.path().join("s3/dm-stage/k")).expect("a plain file"), large.as_bytes());
     let removed = s3.delete_object().bucket(BUCKET).key("k").version_id(&two).send().await.expect("removed");
     assert_eq!((removed.delete_marker(), removed.version_id()), (None, Some(two.as_str())));
     assert_eq!(get(s3, "k").await, b"1", "the one before is current again");

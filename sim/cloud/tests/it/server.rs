@@ -119,7 +119,10 @@ async fn shutdown_finishes_the_request_in_flight() {
     socket.read_to_string(&mut answer).await.expect("answered");
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     stopping.await.expect("stops");
-    assert_eq!(std::fs::read(dir.path().join("s3/plain/k")).expect("there"), b"hello");
+    let running = Running::start(dir.path()).await;
+    let got = running.s3.get_object().bucket("plain").key("k").send().await.expect("there");
+    assert_eq!(got.body.collect().await.expect("a body").to_vec(), b"hello");
+    running.stop().await;
 }
 
 /// Reads until `text` has come.

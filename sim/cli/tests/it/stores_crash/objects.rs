@@ -12,8 +12,8 @@ use super::{Versions, answer, answered};
 const BUCKET: &str = "crash";
 /// Few, so that most writes replace something.
 const KEYS: u32 = 6;
-/// Around the borders of a read and of a chunk.
-const SIZES: [usize; 6] = [0, 1, 100, 4_096, 70_001, 300_000];
+/// Around the borders of a read, of a chunk, and of what lies in the index.
+const SIZES: [usize; 8] = [0, 1, 100, 4_096, 16_384, 16_385, 70_001, 300_000];
 /// Every part but the last has at least this many bytes.
 const PART_BYTES_MIN: usize = 5 * 1024 * 1024;
 /// One join in so many has two parts; the others have one small one.

@@ -1,14 +1,17 @@
 //! Every change, cut off at every point: after the next start the store is as before it or as after it.
 
+mod scenarios;
+
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
 use crate::s3::file_name;
 use crate::s3::index::ObjectRecord;
-use crate::s3::planning::{self, Plan, Target};
+use crate::s3::planning::{self, Arriving, Plan, Target};
 use crate::s3::versioning::{self, Versioning};
 
 const BUCKET: &str = "b";
@@ -17,7 +20,10 @@ const KEY: &str = "dir/k";
 /// A change of the one key. Versions are named by the number of the change that made them.
 #[derive(Clone, Copy, Debug)]
 enum Step {
+    /// Bytes in a file.
     Put(Versioning),
+    /// Bytes in the index.
+    PutSmall(Versioning),
     Mark(Versioning),
     RemoveCurrent,
     Remove(i64),
@@ -74,9 +80,15 @@ impl World {
             Step::Put(versioning) => {
                 let staged = format!("{STAGING}/{number}");
                 fs::write(self.dir.path().join(&staged), number.to_string()).expect("written");
-                let file = current.as_ref().map(|current| current.file.clone());
+                let file = current.as_ref().and_then(|current| current.own_file()).map(str::to_owned);
                 let file = file.unwrap_or_else(|| file_name::choose(&bucket_dir, KEY));
-                planning::write(&self.index, versioning, place, current, record(number, file, versioning), staged)
+                let (record, arriving) = (record(number, file, versioning), Arriving::Staged(staged));
+                planning::write(&self.index, versioning, place, current, record, arriving)
+            }
+            Step::PutSmall(versioning) => {
+                let record = record(number, String::new(), versioning);
+                let arriving = Arriving::Bytes(Bytes::from(number.to_string()));
+                planning::write(&self.index, versioning, place, current, record, arriving)
             }
             Step::Mark(versioning) => {
                 let marker = ObjectRecord { is_marker: true, ..record(number, String::new(), versioning) };
@@ -106,23 +118,40 @@ impl World {
     fn state(&self) -> Vec<String> {
         let mut files = BTreeMap::new();
         read_files(&self.dir.path().join("s3/b"), &mut files);
+        let mut bodies = self.bodies();
         let mut lines = Vec::new();
         for version in self.index.versions(BUCKET, None, usize::MAX).expect("listed") {
             let (is_latest, since) = (version.is_latest(), version.non_current_since);
             let record = version.record;
             let is_current = is_latest && !record.is_marker;
-            if !record.is_marker {
-                let body = files.remove(&self.dir.path().join("s3/b").join(&record.file));
-                assert_eq!(body, Some(record.sequence.to_string()), "the bytes of {}; {}", record.file, self.trial);
-                assert_eq!(record.file == KEY, is_current, "the current version lies under its key; {}", self.trial);
+            let body = match record.own_file() {
+                Some(file) => files.remove(&self.dir.path().join("s3/b").join(file)),
+                None => bodies.remove(&record.sequence),
+            };
+            let expected = (!record.is_marker).then(|| record.sequence.to_string());
+            assert_eq!(body, expected, "the bytes of {}; {}", record.sequence, self.trial);
+            if let Some(file) = record.own_file() {
+                assert_eq!(file == KEY, is_current, "the current version lies under its key; {}", self.trial);
             }
             lines.push(format!(
-                "{} id={:?} marker={} latest={is_latest} since={since:?}",
-                record.sequence, record.version_id, record.is_marker
+                "{} id={:?} marker={} file={} latest={is_latest} since={since:?}",
+                record.sequence,
+                record.version_id,
+                record.is_marker,
+                record.own_file().is_some()
             ));
         }
-        assert!(files.is_empty(), "files without a version: {files:?}");
+        assert!(files.is_empty(), "files without a version: {files:?}; {}", self.trial);
+        assert!(bodies.is_empty(), "bytes without a version: {bodies:?}; {}", self.trial);
         lines
+    }
+
+    /// Everything the index has of bytes.
+    fn bodies(&self) -> BTreeMap<i64, String> {
+        let other = rusqlite::Connection::open(self.dir.path().join("index")).expect("opens");
+        let mut query = other.prepare("SELECT sequence, CAST(bytes AS TEXT) FROM body").expect("a table");
+        let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("read");
+        rows.map(|row| row.expect("a row")).collect()
     }
 }
 
@@ -151,117 +180,6 @@ fn read_files(directory: &Path, files: &mut BTreeMap<PathBuf, String>) {
 const OFF: Versioning = Versioning::Off;
 const ON: Versioning = Versioning::Enabled;
 const SUSPENDED: Versioning = Versioning::Suspended;
-
-/// What was there, and what happens then.
-const SCENARIOS: [(&[Step], Step); 16] = [
-    (&[], Step::Put(OFF)),
-    (&[Step::Put(OFF)], Step::Put(OFF)),
-    (&[Step::Put(OFF)], Step::RemoveCurrent),
-    (&[Step::Put(OFF)], Step::Put(ON)),
-    (&[Step::Put(OFF), Step::Put(ON)], Step::Put(ON)),
-    (&[Step::Put(OFF), Step::Put(ON)], Step::Mark(ON)),
-    (&[Step::Put(ON), Step::Mark(ON)], Step::Put(ON)),
-    (&[Step::Put(ON), Step::Mark(ON)], Step::Remove(2)),
-    (&[Step::Put(ON), Step::Mark(ON), Step::Mark(ON)], Step::Remove(3)),
-    (&[Step::Put(ON), Step::Put(ON)], Step::RemoveCurrent),
-    (&[Step::Put(ON), Step::Put(ON)], Step::Remove(1)),
-    (&[Step::Mark(ON), Step::Put(ON)], Step::RemoveCurrent),
-    (&[Step::Put(OFF), Step::Put(ON)], Step::Put(SUSPENDED)),
-    (&[Step::Put(ON), Step::Put(SUSPENDED)], Step::Put(SUSPENDED)),
-    (&[Step::Put(OFF), Step::Put(ON)], Step::Mark(SUSPENDED)),
-    (&[Step::Put(ON), Step::Mark(SUSPENDED)], Step::Put(SUSPENDED)),
-];
-
-#[test]
-fn a_change_that_is_cut_off_is_made_whole_or_not_at_all() {
-    for (setup, step) in SCENARIOS {
-        let after = {
-            let mut world = World::new(setup);
-            world.make(step);
-            world.state()
-        };
-        let moves = World::new(setup).plan(step).change.moves.len();
-        // Cut 0 is before the journal; the last is after everything.
-        for cut in 0..=moves + 3 {
-            let mut world = World::new(setup);
-            world.trial = format!("{setup:?} then {step:?}, cut at {cut}");
-            let before = world.state();
-            let plan = world.plan(step);
-            if cut > 0 {
-                world.files.journal.write(&plan.change).expect("written");
-            }
-            let mut made = plan.change.clone();
-            made.moves.truncate(cut.saturating_sub(1));
-            world.files.make_moves(&made).expect("moved");
-            let is_committed = cut >= moves + 2;
-            if is_committed {
-                world.index.apply(&plan.rows).expect("committed");
-            }
-            if cut == moves + 3 {
-                world.files.finish(&plan.change);
-            }
-            world.restart();
-            let expected = if is_committed { &after } else { &before };
-            assert_eq!(&world.state(), expected, "{}", world.trial);
-            world.restart();
-            assert_eq!(&world.state(), expected, "a second start changes nothing");
-            if !is_committed {
-                world.number -= 1;
-                world.make(step);
-                assert_eq!(world.state(), after, "{step:?} again");
-            }
-        }
-    }
-}
-
-#[test]
-fn a_change_whose_commit_fails_is_taken_back_at_once() {
-    for (setup, step) in SCENARIOS {
-        let mut world = World::with(setup, Fsync::Always);
-        let before = world.state();
-        let plan = world.plan(step);
-        world.fail_to_make(&plan);
-        assert!(!world.files.has_open());
-        assert_eq!(world.state(), before, "{setup:?} then {step:?}");
-        // The staging file came back, for its owner to remove.
-        world.files.make(&mut world.index, &plan.change, &plan.rows).expect("made");
-        assert_ne!(world.state(), before);
-    }
-}
-
-#[test]
-fn what_was_taken_back_is_not_touched_again_by_a_later_start() {
-    for (setup, step) in SCENARIOS {
-        let mut world = World::new(setup);
-        world.trial = format!("{setup:?} then {step:?}");
-        let before = world.state();
-        let plan = world.plan(step);
-        world.fail_to_make(&plan);
-        // The owner of the staging file removes it, or the start does.
-        world.restart();
-        assert_eq!(world.state(), before, "{}", world.trial);
-        // The number was not kept, so another change may get it, and that one may be without files.
-        let number = plan.rows.number;
-        let (change, rows) = (Change::new(BUCKET, "other", number), Rows::new(BUCKET, "other", number));
-        world.files.make(&mut world.index, &change, &rows).expect("made");
-        world.restart();
-        assert_eq!(world.state(), before, "{}", world.trial);
-    }
-}
-
-#[test]
-fn a_power_cut_that_takes_the_staged_file_takes_nothing_else() {
-    for (setup, step) in SCENARIOS {
-        let mut world = World::new(setup);
-        world.trial = format!("{setup:?} then {step:?}");
-        let before = world.state();
-        let plan = world.plan(step);
-        world.files.journal.write(&plan.change).expect("written");
-        sweep(&world.dir.path().join(STAGING), |_| false).expect("swept");
-        world.restart();
-        assert_eq!(world.state(), before, "{}", world.trial);
-    }
-}
 
 #[test]
 fn an_entry_that_is_torn_or_older_than_the_index_changes_nothing() {

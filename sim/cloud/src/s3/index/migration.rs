@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 use super::SqlResult;
 
 /// Statements of each step, oldest first. A step that was published is never changed.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
 ALTER TABLE upload ADD COLUMN created_at INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX upload_by_key ON upload (bucket, key, substr(id, 17));
@@ -21,6 +21,9 @@ CREATE TABLE version (bucket TEXT NOT NULL, key BLOB NOT NULL, newest INTEGER NO
 CREATE UNIQUE INDEX version_null ON version (bucket, key) WHERE is_null = 1;
 CREATE TABLE last_change (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL);
 INSERT INTO last_change SELECT 1, value FROM sequence;
+",
+    "
+CREATE TABLE body (sequence INTEGER PRIMARY KEY, bytes BLOB NOT NULL);
 ",
 ];
 
@@ -57,7 +60,30 @@ mod tests {
 
     use super::*;
     use crate::config::Fsync;
-    use crate::s3::index::{Index, SCHEMA};
+    use crate::s3::index::{Index, Rows, SCHEMA};
+
+    #[test]
+    fn an_index_of_the_second_step_keeps_its_files_and_takes_small_bodies() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("index");
+        {
+            let old = Connection::open(&path).expect("opens");
+            old.execute_batch(SCHEMA).expect("made");
+            STEPS[..2].iter().for_each(|statements| old.execute_batch(statements).expect("taken"));
+            old.pragma_update(None, "user_version", 2).expect("set");
+            let record = r#"{"file":"k","size":1,"etag":"00","last_modified":5,"sequence":5,"checksums":{},
+                "headers":{"metadata":{}}}"#;
+            old.execute("INSERT INTO object VALUES ('b', CAST('k' AS BLOB), ?)", [record]).expect("put");
+        }
+        for number in 6..8 {
+            let mut index = Index::open(&path, Fsync::Never).expect("opens");
+            let old = index.object("b", "k").expect("looked up").expect("still there");
+            assert_eq!((old.own_file(), index.body(5).expect("looked up")), (Some("k"), None));
+            let body = Some(bytes::Bytes::from_static(b"small"));
+            index.apply(&Rows { body, ..Rows::new("b", "other", number) }).expect("committed");
+            assert_eq!(index.body(number).expect("looked up").as_deref(), Some(b"small".as_slice()));
+        }
+    }
 
     #[test]
     fn an_index_of_the_first_version_opens_and_its_uploads_get_a_time() {

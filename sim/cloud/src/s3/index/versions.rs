@@ -7,11 +7,12 @@
 //!
 //! Every change has a number, kept with its rows; [`super::super::in_place`] tells by it whether a change was committed.
 
+use bytes::Bytes;
 use lakebed_contract::Timestamp;
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
-use super::{Index, ObjectRecord, SqlResult, conversion_failure, json_column, outbox, to_json};
+use super::{Index, ObjectRecord, SqlResult, bodies, conversion_failure, json_column, outbox, to_json};
 
 /// The two halves of the listing of all versions, in its order.
 pub(super) const OBJECTS_FROM: &str = "SELECT key, record FROM object WHERE bucket = ?1 AND key >= ?2 ORDER BY key";
@@ -52,6 +53,10 @@ pub(in crate::s3) struct Rows<'a> {
     pub(in crate::s3) added: Vec<(ObjectRecord, Option<Timestamp>)>,
     /// A delete marker that is the latest from now on, or is so no longer since.
     pub(in crate::s3) marker: Option<(i64, Option<Timestamp>)>,
+    /// The bytes of the version that comes, if they lie in the index; the number of the change is its sequence.
+    pub(in crate::s3) body: Option<Bytes>,
+    /// Sequences of versions whose bytes in the index go.
+    pub(in crate::s3) removed_bodies: Vec<i64>,
     /// The event that is due.
     pub(in crate::s3) event: Option<Value>,
     /// The upload that ends with this.
@@ -69,6 +74,8 @@ impl<'a> Rows<'a> {
             removed: Vec::new(),
             added: Vec::new(),
             marker: None,
+            body: None,
+            removed_bodies: Vec::new(),
             event: None,
             ended_upload: None,
         }
@@ -125,6 +132,12 @@ impl Index {
                 let mut delete = transaction.prepare_cached("DELETE FROM object WHERE bucket = ? AND key = ?")?;
                 delete.execute(params![bucket, key])?;
             }
+        }
+        for sequence in &rows.removed_bodies {
+            bodies::remove(&transaction, *sequence)?;
+        }
+        if let Some(body) = &rows.body {
+            bodies::add(&transaction, rows.number, body)?;
         }
         outbox::add(&transaction, rows.event.as_ref())?;
         if let Some(upload) = rows.ended_upload {

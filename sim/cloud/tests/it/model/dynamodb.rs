@@ -320,6 +320,7 @@ impl World<'_> {
                     let kind = record.event_name().cloned();
                     match change.new_image().map(plain) {
                         Some(new) => {
+                            prop_assert_ne!(told, Some(stream_item(&new)), "a write that changed nothing is told");
                             let is_new = model.insert(key, stream_item(&new)).is_none();
                             prop_assert_eq!(
                                 kind,

@@ -57,6 +57,8 @@ struct Version {
     id: String,
     /// None for a delete marker.
     body: Option<Vec<u8>>,
+    /// Made of parts, which shows in its ETag.
+    parted: bool,
 }
 
 #[derive(Default)]
@@ -70,6 +72,11 @@ struct Model {
 impl Model {
     fn current(&self, key: &str) -> Option<&Vec<u8>> {
         self.keys.get(key)?.first()?.body.as_ref()
+    }
+
+    fn current_etag(&self, key: &str) -> Option<String> {
+        let version = self.keys.get(key)?.first()?;
+        version.body.as_deref().map(if version.parted { parted_etag } else { etag })
     }
 
     /// What a write or a marker does; `id` is what the store called it.
@@ -97,7 +104,7 @@ impl Model {
         if id == "null" {
             versions.retain(|version| version.id != "null");
         }
-        versions.insert(0, Version { id, body });
+        versions.insert(0, Version { id, body, parted: false });
         Ok(())
     }
 }
@@ -108,13 +115,31 @@ struct World<'a> {
     model: Model,
 }
 
+/// Most bytes of an object that lies in the index; a larger one is a file.
+const INDEXED_BYTES_MAX: usize = 16 * 1024;
+
+/// Few or many, and as likely as not right at the border of index and file; no two alike.
 fn bytes(byte: u8) -> Vec<u8> {
-    vec![byte; usize::from(byte)]
+    let size = match byte % 6 {
+        0 => INDEXED_BYTES_MAX - 1,
+        1 => INDEXED_BYTES_MAX,
+        2 => INDEXED_BYTES_MAX + 1,
+        3 => INDEXED_BYTES_MAX + usize::from(byte),
+        // Nothing, too.
+        _ => usize::from(byte.saturating_sub(4)),
+    };
+    vec![byte; size]
 }
 
 fn etag(body: &[u8]) -> String {
     use md5::Digest;
     format!("\"{}\"", data_encoding::HEXLOWER.encode(&md5::Md5::digest(body)))
+}
+
+/// Of an object of one part.
+fn parted_etag(body: &[u8]) -> String {
+    use md5::Digest;
+    format!("\"{}-1\"", data_encoding::HEXLOWER.encode(&md5::Md5::digest(md5::Md5::digest(body))))
 }
 
 impl World<'_> {
@@ -153,7 +178,7 @@ impl World<'_> {
                 if current.is_some() { "PreconditionFailed" } else { "accepted" }
             }
             Some(Some(right)) => {
-                let there = current.as_deref().map_or_else(|| etag(b"absent"), etag);
+                let there = self.model.current_etag(key).unwrap_or_else(|| etag(b"absent"));
                 put = put.if_match(if right { there } else { etag(b"another") });
                 let (met, expected) = match (&current, right) {
                     (None, _) => ("if-match of nothing", "NoSuchKey"),
@@ -172,6 +197,16 @@ impl World<'_> {
         }
         let accepted = answer.is_ok();
         prop_assert_eq!(code(answer), expected);
+        if accepted {
+            let is_small = |body: &[u8]| body.len() <= INDEXED_BYTES_MAX;
+            self.store.met(match (current.as_deref().map(is_small), is_small(&bytes(byte))) {
+                (None, _) => "new",
+                (Some(true), true) => "small over small",
+                (Some(true), false) => "file over small",
+                (Some(false), true) => "small over file",
+                (Some(false), false) => "file over file",
+            });
+        }
         if accepted { self.model.add(key, id.as_deref(), Some(bytes(byte))) } else { Ok(()) }
     }
 
@@ -187,7 +222,10 @@ impl World<'_> {
             let complete = s3.complete_multipart_upload().bucket(&bucket).key(key).upload_id(upload);
             complete.multipart_upload(parts).send().await.expect("completed")
         });
-        self.model.add(key, done.version_id(), Some(bytes(byte)))
+        prop_assert_eq!(done.e_tag().map(str::to_owned), Some(parted_etag(&bytes(byte))));
+        self.model.add(key, done.version_id(), Some(bytes(byte)))?;
+        self.model.keys.entry(key).and_modify(|versions| versions[0].parted = true);
+        Ok(())
     }
 
     fn source(&self, nth: usize) -> &'static str {
@@ -400,6 +438,7 @@ fn buckets_do_what_the_model_does() {
         5,
         &["if-match holds", "if-match fails", "if-match of nothing", "copied", "copy of nothing", "marker"],
     );
+    store.assert_met(5, &["small over small", "file over small", "small over file", "file over file"]);
     store.assert_met(5, &["if-none-match holds", "if-none-match fails", "current version removed"]);
     store.stop();
 }
