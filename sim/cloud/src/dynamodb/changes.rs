@@ -4,16 +4,14 @@
 //! order of commits, because dynoxide writes through one connection. Triggers in the same database (see [`SETUP`]) note
 //! where a stream begins and ends, also in the transaction that causes it. So a stream is `(table, after_id, last_id]`, its
 //! shards (see [`super::rolling`]) follow one another within, and no change can be seen twice, missed or reordered. Reads
-//! go through a connection of their own and see committed
-//! rows only. What is too old is dropped by [`super::trimming`]. Knows neither items nor when to trim.
+//! go through a connection of their own and see committed rows only; [`super::pages`] reads the records themselves. What is
+//! too old is dropped by [`super::trimming`]. Knows neither items nor when to trim.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use dynoxide::Item;
-use dynoxide::types::item_size;
 use lakebed_contract::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -40,7 +38,7 @@ pub(super) struct Stream {
     pub(super) table: String,
     /// dynoxide's label, `<seconds>.<nanoseconds>` of its creation.
     pub(super) label: String,
-    /// `NEW_IMAGE`, …
+    /// `NEW_IMAGE`, …: what it shows. dynoxide keeps both images whatever this says.
     pub(super) view_type: String,
     /// The table's key schema as JSON.
     pub(super) key_schema: String,
@@ -77,31 +75,6 @@ pub(super) struct Expiry {
     pub(super) attribute: String,
     /// The table's key schema as JSON.
     pub(super) key_schema: String,
-}
-
-/// One change, as stored. No `Debug`: it holds item values.
-pub(super) struct Change {
-    /// Order of commit.
-    pub(super) id: i64,
-    /// `INSERT`, `MODIFY` or `REMOVE`.
-    pub(super) event_name: String,
-    /// Key attributes, DynamoDB JSON.
-    pub(super) keys: String,
-    /// The item after the change, where the view type has it.
-    pub(super) new_image: Option<String>,
-    /// The item before it, where the view type has it.
-    pub(super) old_image: Option<String>,
-    /// Seconds since the epoch.
-    pub(super) created_at: i64,
-    /// `Identity` of the service model as JSON, when TTL removed the item.
-    pub(super) user_identity: Option<String>,
-    /// Bytes of keys and images by the rules of item sizes: what `SizeBytes` reports and pages are measured by.
-    pub(super) size: usize,
-}
-
-/// The size of an item that is stored as JSON; the length of the JSON if it is none of ours.
-fn item_bytes(json: &str) -> usize {
-    serde_json::from_str::<Item>(json).map_or(json.len(), |item| item_size(&item))
 }
 
 /// Reads streams and their records, stamps and trims them.
@@ -202,6 +175,14 @@ impl ChangeLog {
         rows.collect()
     }
 
+    /// What a stream shows, also when it is closed; `None` for one that is not known.
+    pub(super) fn view_type(&self, table: &str, label: &str) -> rusqlite::Result<Option<String>> {
+        self.lock()
+            .prepare_cached(r#"SELECT view_type FROM "lakebed:streams" WHERE table_name = ?1 AND label = ?2"#)?
+            .query_row(params![table, label], |row| row.get(0))
+            .optional()
+    }
+
     /// One stream, unless it was closed before `since`.
     pub(super) fn stream(&self, name: (&str, &str), since: i64) -> rusqlite::Result<Option<Stream>> {
         find(&self.lock(), name, since)
@@ -227,55 +208,17 @@ impl ChangeLog {
         Ok(newest.unwrap_or(shard.after_id).max(stream.horizon(shard)))
     }
 
-    /// A stream and the records of its shard `number` after `position`, in order: up to `limit` of them, and no more than
-    /// `bytes` unless the first alone is larger. One snapshot of the database answers both, so a record of a later shard
-    /// or stream of the same table cannot slip in.
-    pub(super) fn read(
-        &self,
-        stream: &Named<'_>,
-        position: i64,
-        (limit, bytes): (usize, usize),
-    ) -> rusqlite::Result<Option<(Stream, Vec<Change>)>> {
-        let mut connection = self.lock();
-        let snapshot = connection.transaction()?;
-        let Some(found) = find(&snapshot, stream.name, stream.since)? else { return Ok(None) };
-        let Some(shard) = found.shard(stream.shard) else { return Ok(Some((found, Vec::new()))) };
-        let mut statement = snapshot.prepare_cached(
-            "SELECT id, event_name, keys_json, new_image, old_image, created_at, user_identity FROM _stream_records
-             WHERE table_name = ?1 AND id > ?2 AND id <= ?3 ORDER BY id LIMIT ?4",
-        )?;
-        let from = position.max(found.horizon(shard));
-        let until = shard.last_id.unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![found.table, from, until, bounded(limit)], change_of_row)?;
-        let (mut changes, mut total) = (Vec::new(), 0);
-        for change in rows {
-            let change = change?;
-            total += change.size;
-            if total > bytes && !changes.is_empty() {
-                break;
-            }
-            changes.push(change);
-        }
-        Ok(Some((found, changes)))
-    }
-
     pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Connection> {
         // A panic while reading leaves nothing half done, so the connection stays usable.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A shard of a stream that was not closed before `since`.
-pub(super) struct Named<'a> {
-    /// Table and label of the stream.
-    pub(super) name: (&'a str, &'a str),
-    /// Number of the shard.
-    pub(super) shard: i64,
-    /// The second before which a closed stream is gone.
-    pub(super) since: i64,
-}
-
-fn find(connection: &Connection, (table, label): (&str, &str), since: i64) -> rusqlite::Result<Option<Stream>> {
+pub(super) fn find(
+    connection: &Connection,
+    (table, label): (&str, &str),
+    since: i64,
+) -> rusqlite::Result<Option<Stream>> {
     let found =
         connection.prepare_cached(SELECT_STREAM)?.query_row(params![table, label, since], stream_of_row).optional()?;
     let Some(mut stream) = found else { return Ok(None) };
@@ -298,23 +241,6 @@ fn stream_of_row(row: &Row<'_>) -> rusqlite::Result<Stream> {
         trimmed_id: row.get(6)?,
         ended: row.get(7)?,
         shards: Vec::new(),
-    })
-}
-
-fn change_of_row(row: &Row<'_>) -> rusqlite::Result<Change> {
-    let keys: String = row.get(2)?;
-    let (new_image, old_image): (Option<String>, Option<String>) = (row.get(3)?, row.get(4)?);
-    let images = [&new_image, &old_image].into_iter().flatten();
-    let size = images.chain([&keys]).map(|json| item_bytes(json)).sum();
-    Ok(Change {
-        id: row.get(0)?,
-        event_name: row.get(1)?,
-        keys,
-        new_image,
-        old_image,
-        created_at: row.get(5)?,
-        user_identity: row.get(6)?,
-        size,
     })
 }
 

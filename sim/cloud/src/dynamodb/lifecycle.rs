@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::answer::Failure;
 use super::changes::ChangeLog;
-use super::operations;
+use super::operations::{self, Store};
 use crate::config::Limits;
 
 const CHANGE_TIME: Duration = Duration::from_secs(6);
@@ -91,7 +91,7 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     fn run(&self, changes: &ChangeLog) -> Result<String, Failure> {
         let _turn = changes.turn_of_tables(self.now)?;
-        operations::run(self.tables, self.host, self.operation, self.body)
+        operations::run(&Store { tables: self.tables, changes }, self.host, self.operation, self.body)
     }
 }
 

@@ -1,25 +1,28 @@
 //! DynamoDB and DynamoDB Streams over one SQLite file.
 //!
 //! Tables are dynoxide's; this module gives it JSON and hands its JSON back in AWS JSON 1.0 clothes. Streams are ours
-//! (see [`streams`]): dynoxide writes a change record in the transaction of the write itself, we number and serve those
-//! records. Promises: an operation we do not know is refused by name; the same directory serves the same tables and
-//! streams after a restart; items expire and stream records are trimmed on [`Clock`], in rounds a minute apart (see
-//! [`upkeep`]); a stream's shards roll as on AWS (see [`rolling`]). Capacity is limited where limits are on
-//! (see [`crate::limits`]). Does not know: IAM. Creation times and stream labels are dynoxide's, by the
-//! machine's clock.
+//! (see [`streams`]): dynoxide writes a change record in the transaction of the write itself, we number those records and
+//! serve the ones that tell a change. Promises: an operation we do not know is refused by name; the same directory serves the
+//! same tables and streams after a restart; items expire and stream records are trimmed on [`Clock`], in rounds a minute
+//! apart (see [`upkeep`]); a stream's shards roll as on AWS (see [`rolling`]). Capacity is limited where limits are on (see
+//! [`crate::limits`]). Does not know: IAM. Creation times and stream labels are dynoxide's, by the machine's clock.
 
+mod amended;
 mod answer;
 mod arns;
 mod changes;
 mod control;
+mod images;
 mod iterator;
 mod lifecycle;
 mod operations;
+mod pages;
 mod rolling;
 mod schema;
 mod shards;
 mod stream_record;
 mod streams;
+mod threads;
 mod tokens;
 mod trimming;
 mod ttl;
@@ -39,6 +42,7 @@ use answer::Failure;
 use changes::ChangeLog;
 use lifecycle::{Asked, Lifecycle};
 use streams::Streams;
+use threads::Threads;
 use tokens::Tokens;
 use upkeep::Upkeep;
 
@@ -94,6 +98,7 @@ pub struct DynamoDb {
     lifecycle: Arc<Lifecycle>,
     upkeep: Arc<Upkeep>,
     limits: Arc<DynamoDbLimits>,
+    threads: Threads,
     clock: Clock,
 }
 
@@ -130,7 +135,8 @@ impl DynamoDb {
         let lifecycle = Arc::new(lifecycle);
         let upkeep = Arc::new(Upkeep::new(tables.clone(), Arc::clone(&changes), clock.clone()));
         tokio::spawn(Arc::clone(&upkeep).run());
-        Ok(Self { tables, changes, streams, tokens, lifecycle, upkeep, limits, clock })
+        let threads = Threads::new(config.fsync);
+        Ok(Self { tables, changes, streams, tokens, lifecycle, upkeep, limits, threads, clock })
     }
 
     /// The log that commits rest on, of the tables kept in `dir`.
@@ -158,8 +164,9 @@ impl DynamoDb {
     async fn run(&self, target: &str, host: &str, body: Bytes) -> Result<String, Failure> {
         let (tables, changes, streams) = (self.tables.clone(), Arc::clone(&self.changes), Arc::clone(&self.streams));
         let (tokens, lifecycle) = (Arc::clone(&self.tokens), Arc::clone(&self.lifecycle));
-        let (target, host, now) = (target.to_owned(), host.to_owned(), self.clock.now());
-        let limits = Arc::clone(&self.limits);
+        let (limits, now, length) = (Arc::clone(&self.limits), self.clock.now(), body.len());
+        let operation = target.strip_prefix(TABLES_TARGET).unwrap_or_default();
+        let (target, host) = (target.to_owned(), host.to_owned());
         let work = move || {
             let body = std::str::from_utf8(&body).map_err(|_| Failure::serialization("the body is not UTF-8"))?;
             changes.roll(now)?;
@@ -176,13 +183,7 @@ impl DynamoDb {
                 Err(Failure::unknown_operation(&target))
             }
         };
-        match tokio::task::spawn_blocking(work).await {
-            Ok(outcome) => outcome,
-            Err(stopped) => {
-                tracing::error!(error = %stopped, "a DynamoDB request did not finish");
-                Err(Failure::internal("the request did not finish"))
-            }
-        }
+        self.threads.run(&self.changes, operation, length, work).await
     }
 }
 

@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::answer::Failure;
-use super::{arns, control};
+use super::changes::ChangeLog;
+use super::{amended, arns, control};
 use crate::matrix::Service;
 use crate::validation;
 
@@ -16,14 +17,21 @@ use crate::validation;
 const SERIALIZATION_MARKERS: [&str; 2] = ["SERIALIZATION:", "SERIALIZATION_AS_READ:"];
 const VALIDATION_MARKERS: [&str; 3] = ["VALIDATION_REQUEST:", "VALIDATION:", "VALIDATION_AS_READ:"];
 
+/// What operations work on.
+pub(super) struct Store<'a> {
+    pub(super) tables: &'a Database,
+    pub(super) changes: &'a ChangeLog,
+}
+
 /// Runs one operation and returns its answer's JSON. `host` is the endpoint the request was sent to.
-pub(super) fn run(tables: &Database, host: &str, operation: &str, body: &str) -> Result<String, Failure> {
+pub(super) fn run(store: &Store<'_>, host: &str, operation: &str, body: &str) -> Result<String, Failure> {
+    let Store { tables, changes } = *store;
     match operation {
-        "CreateTable" => describing(body, |request| tables.create_table(request)),
-        "DeleteTable" => describing(body, |request| tables.delete_table(request)),
-        "DescribeTable" => describing(body, |request| tables.describe_table(request)),
+        "CreateTable" => describing(body, changes, |request| tables.create_table(request)),
+        "DeleteTable" => describing(body, changes, |request| tables.delete_table(request)),
+        "DescribeTable" => describing(body, changes, |request| tables.describe_table(request)),
         "ListTables" => call(body, |request| tables.list_tables(request)),
-        "UpdateTable" => describing(body, |request| tables.update_table(request)),
+        "UpdateTable" => describing(body, changes, |request| tables.update_table(request)),
         "PutItem" => call(body, |request| tables.put_item(request)),
         "GetItem" => call(body, |request| tables.get_item(request)),
         "DeleteItem" => call(body, |request| tables.delete_item(request)),
@@ -34,7 +42,7 @@ pub(super) fn run(tables: &Database, host: &str, operation: &str, body: &str) ->
         "BatchGetItem" => call(body, |request| tables.batch_get_item(request)),
         "BatchWriteItem" => call(body, |request| tables.batch_write_item(request)),
         "TransactWriteItems" => call(body, |request| tables.transact_write_items(request)),
-        "TransactGetItems" => call(body, |request| tables.transact_get_items(request)),
+        "TransactGetItems" => call(body, |request| amended::transact_get_items(tables, request)),
         "UpdateTimeToLive" => call(body, |request| control::update_time_to_live(tables, request)),
         "DescribeTimeToLive" => call(body, |request| tables.describe_time_to_live(request)),
         "ExecuteStatement" => call(body, |request| tables.execute_statement(request)),
@@ -59,15 +67,17 @@ fn call<Request: DeserializeOwned, Answer: Serialize>(
     serde_json::to_string(&answer).map_err(|error| unwritable(&error))
 }
 
-/// [`call`] for an answer that describes a table, and so holds ARNs.
+/// [`call`] for an answer that describes a table, and so holds ARNs and what its stream shows.
 fn describing<Request: DeserializeOwned, Answer: Serialize>(
     body: &str,
+    changes: &ChangeLog,
     operation: impl FnOnce(Request) -> Result<Answer, DynoxideError>,
 ) -> Result<String, Failure> {
     let request = read(body)?;
     let answer = operation(request)?;
     let mut answer = serde_json::to_value(&answer).map_err(|error| unwritable(&error))?;
     arns::relabel(&mut answer);
+    amended::show_view_type(&mut answer, changes)?;
     Ok(answer.to_string())
 }
 
@@ -110,20 +120,27 @@ pub(super) fn read<Request: DeserializeOwned>(body: &str) -> Result<Request, Fai
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Fsync;
+
+    fn run_alone(operation: &str, body: &str) -> Result<String, Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tables.sqlite");
+        let tables = Database::new(path.to_str().unwrap()).unwrap();
+        let changes = ChangeLog::open(&path, Fsync::Never).unwrap();
+        run(&Store { tables: &tables, changes: &changes }, "here", operation, body)
+    }
 
     #[test]
     fn messages_about_unreadable_requests_hold_no_values() {
-        let tables = Database::memory().unwrap();
         let request = r#"{"TableName": {"secret": "hunter2"}, "Item": {}}"#;
-        let failure = run(&tables, "here", "PutItem", request).unwrap_err();
+        let failure = run_alone("PutItem", request).unwrap_err();
         assert!(!format!("{failure:?}").contains("hunter2"));
     }
 
     #[test]
     fn streams_operations_are_not_served_by_the_tables() {
-        let tables = Database::memory().unwrap();
         for operation in ["GetRecords", "ListStreams", "ListBackups"] {
-            let failure = run(&tables, "here", operation, "{}").unwrap_err();
+            let failure = run_alone(operation, "{}").unwrap_err();
             assert!(format!("{failure:?}").contains("UnknownOperationException"), "{operation}");
         }
     }

@@ -12,6 +12,9 @@
 /// such deletes takes that mark back. The identity is spelled as the service model spells it; event documents of Lambda
 /// and Pipes, which write `type` and `principalId`, are another form. Triggers about streams are made anew, so that a file of
 /// an earlier version gets those that keep shards.
+///
+/// `lakebed:streams` holds what a stream shows; dynoxide's own table is made to say that both images are kept, in the very
+/// transaction that begins the stream (see [`super::images`]).
 pub(super) const SETUP: &str = r#"
 CREATE TABLE IF NOT EXISTS "lakebed:streams" (
     table_name TEXT NOT NULL, label TEXT NOT NULL, view_type TEXT NOT NULL, key_schema TEXT NOT NULL,
@@ -72,7 +75,11 @@ BEGIN
     SELECT NEW.table_name, NEW.stream_label, 0,
            COALESCE((SELECT seq FROM sqlite_sequence WHERE name = '_stream_records'), 0), second
     FROM "lakebed:present";
+    UPDATE _tables SET stream_view_type = 'NEW_AND_OLD_IMAGES' WHERE table_name = NEW.table_name;
 END;
+UPDATE _tables SET stream_view_type = 'NEW_AND_OLD_IMAGES'
+WHERE stream_enabled = 1 AND stream_view_type IS NOT 'NEW_AND_OLD_IMAGES' AND EXISTS (
+    SELECT 1 FROM "lakebed:streams" s WHERE s.table_name = _tables.table_name AND s.label = _tables.stream_label);
 INSERT INTO "lakebed:shards" (table_name, label, number, after_id, opened)
 SELECT s.table_name, s.label, 0, s.after_id, p.second FROM "lakebed:streams" s, "lakebed:present" p
 WHERE NOT EXISTS (SELECT 1 FROM "lakebed:shards" h WHERE h.table_name = s.table_name AND h.label = s.label);

@@ -7,8 +7,9 @@ use serde_json::value::RawValue;
 
 use super::answer::Failure;
 use super::arns::REGION;
-use super::changes::{Change, Stream};
+use super::changes::Stream;
 use super::iterator::{event_id, sequence_number};
+use super::pages::Change;
 
 /// An answer of GetRecords. No `Debug`: it holds item values.
 #[derive(Serialize)]

@@ -15,9 +15,10 @@ use serde_json::json;
 
 use super::answer::Failure;
 use super::arns::{parse_stream_arn, stream_arn};
-use super::changes::{ChangeLog, Named, Stream};
+use super::changes::{ChangeLog, Stream};
 use super::iterator::{ShardIterator, parse_sequence_number, shard_id};
 use super::operations::checked;
+use super::pages::{Named, Page};
 use super::rolling::{Shard, retained_since};
 use super::shards::{Described, is_shown, shard_page, shown_shards};
 use super::stream_record::{Records, record};
@@ -238,17 +239,17 @@ impl Streams {
         let _reading = self.readers.reader(&format!("{} of {}", iterator.shard, iterator.stream_arn))?;
         let named = Named { name, shard: iterator.shard, since: retained_since(now) };
         let read = self.changes.read(&named, iterator.position, (limit, BYTES_PER_PAGE))?;
-        let (stream, changes) = read.ok_or_else(|| no_stream(&iterator.stream_arn))?;
+        let Page { stream, changes, through, is_last } = read.ok_or_else(|| no_stream(&iterator.stream_arn))?;
         let shard = stream.shard(iterator.shard).ok_or_else(trimmed)?;
         if iterator.position < stream.horizon(shard) {
             return Err(trimmed());
         }
-        iterator.position = changes.last().map_or(iterator.position, |change| change.id);
+        iterator.position = through;
         let records = changes
             .into_iter()
             .map(|change| record(change, &stream, &iterator.stream_arn))
             .collect::<Result<Vec<_>, _>>()?;
-        let is_finished = shard.last_id.is_some_and(|last| iterator.position >= last || records.is_empty());
+        let is_finished = shard.last_id.is_some_and(|last| through >= last || (is_last && records.is_empty()));
         iterator.issued = now;
         let next_shard_iterator = (!is_finished).then(|| iterator.encode());
         serde_json::to_string(&Records { records, next_shard_iterator })

@@ -92,6 +92,35 @@ async fn a_transaction_reads_in_the_order_it_was_asked() {
 }
 
 #[tokio::test]
+async fn a_transaction_reads_what_its_projection_names_and_no_more() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let running = running(dir.path()).await;
+    let client = &running.dynamodb;
+    client.transact_write_items().transact_items(put(1)).send().await.expect("written");
+    let whole = json!({ "pk": "a", "n": 1, "x": 0 });
+    for (projection, expected) in [
+        (None, Some(whole.clone())),
+        (Some("x"), Some(json!({ "x": 0 }))),
+        (Some("x, n"), Some(json!({ "x": 0, "n": 1 }))),
+        (Some("#p,x"), Some(json!({ "pk": "a", "x": 0 }))),
+        (Some("#p"), Some(json!({ "pk": "a" }))),
+        (Some("#p , n,x"), Some(whole)),
+        (Some("y"), None),
+        (Some("x, y.z, n.deep"), Some(json!({ "x": 0 }))),
+    ] {
+        let mut get = Get::builder().table_name(TABLE).set_key(Some(key("a", 1)));
+        get = get.set_projection_expression(projection.map(str::to_owned));
+        if projection.is_some_and(|projection| projection.contains('#')) {
+            get = get.expression_attribute_names("#p", "pk");
+        }
+        let get = TransactGetItem::builder().get(get.build().expect("a get")).build();
+        let read = client.transact_get_items().transact_items(get).send().await.expect("read");
+        assert_eq!(read.responses()[0].item().map(plain_item), expected, "{projection:?}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn transactions_that_may_not_be_are_refused() {
     let dir = tempfile::tempdir().expect("a directory");
     let running = running(dir.path()).await;
