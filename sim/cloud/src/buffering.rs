@@ -65,6 +65,8 @@ impl Buffers {
         let pieces = u32::try_from(length.div_ceil(PIECE_BYTES)).map_err(|_| Unread::TooLong)?;
         let room = self.room.acquire_many(pieces).await.expect("this semaphore is never closed");
         let collected = tokio::select! {
+            // Most bodies are there already; their timer is never set.
+            biased;
             collected = Limited::new(body, bytes_max).collect() => collected,
             () = self.clock.sleep(READ_TIME_MAX) => return Err(Unread::TooSlow),
         };
