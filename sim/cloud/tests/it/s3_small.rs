@@ -14,7 +14,7 @@ use crate::s3::{BUCKET, create_upload, get, noise, put, start, upload_part};
 use crate::{Running, code};
 
 /// Most bytes of an object in the index.
-const BOUND: usize = 16 * 1024;
+pub(crate) const BOUND: usize = 16 * 1024;
 /// The size of an object that is a file.
 const LARGE: usize = BOUND + 1;
 

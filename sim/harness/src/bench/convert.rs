@@ -12,7 +12,7 @@ use lakebed_mask::{MaskKey, Masker};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::definition::Value;
+use super::definition::{Value, numbers};
 use super::input;
 use super::order::{Reply, Route};
 use crate::error::HarnessError;
@@ -86,8 +86,8 @@ pub(super) fn check_parquet(path: &Path) -> Result<Reply, HarnessError> {
             beer_ids += sum(&batch, "beer_id")?;
         }
     }
-    let answers = [("rows", rows), ("review_id_sum", review_ids), ("beer_id_sum", beer_ids)];
-    Ok(Reply { answers: answers.map(|(name, sum)| (name.to_owned(), Value::Number(sum))).into(), ..Reply::default() })
+    let answers = numbers(&[("rows", rows), ("review_id_sum", review_ids), ("beer_id_sum", beer_ids)]);
+    Ok(Reply { answers, ..Reply::default() })
 }
 
 fn sum(batch: &arrow::record_batch::RecordBatch, name: &str) -> Result<i64, HarnessError> {

@@ -131,6 +131,11 @@ impl fmt::Display for Value {
 /// An answer by name.
 pub type Answers = BTreeMap<String, Value>;
 
+/// Answers that are counts or sums.
+pub(super) fn numbers(pairs: &[(&str, i64)]) -> Answers {
+    pairs.iter().map(|(name, number)| ((*name).to_owned(), Value::Number(*number))).collect()
+}
+
 /// One benchmark.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use lakebed_contract::{Column, ColumnType, EventSink, Lake, Seed, TableContract};
 
-use super::definition::Value;
+use super::definition::numbers;
 use super::order::Reply;
 use crate::error::HarnessError;
 
@@ -58,14 +58,13 @@ pub(super) fn generate(scale: f64, seed: u64, output: &Path) -> Result<Reply, Ha
     let counted = writer.into_inner().map_err(|error| HarnessError::stage(WRITE)(error.into_error()))?;
     let plain_bytes = counted.bytes;
     counted.gzip.finish().and_then(|mut file| file.flush()).map_err(HarnessError::file("write", output))?;
-    let answers = [
+    let answers = numbers(&[
         ("rows", rows),
         ("review_id_sum", review_ids),
         ("beer_id_sum", beer_ids),
         ("plain_bytes", i64::try_from(plain_bytes).unwrap_or(i64::MAX)),
-    ];
-    let answers = answers.map(|(name, number)| (name.to_owned(), Value::Number(number)));
-    Ok(Reply { answers: answers.into(), ..Reply::default() })
+    ]);
+    Ok(Reply { answers, ..Reply::default() })
 }
 
 /// E-mail address by profile id.

@@ -400,20 +400,17 @@ fn bytes_in(path: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::definition::numbers;
     use super::*;
-
-    fn answers(pairs: &[(&str, i64)]) -> Answers {
-        pairs.iter().map(|(name, number)| ((*name).to_owned(), Value::Number(*number))).collect()
-    }
 
     #[test]
     fn a_wrong_a_missing_and_an_unasked_answer_are_failures() {
-        let expect = answers(&[("rows", 3), ("plain_bytes", 9)]);
-        assert_eq!(check(&expect, &answers(&[("rows", 3), ("more", 1)]), Some(&["rows"])), Ok(()));
-        let wrong = check(&expect, &answers(&[("rows", 4)]), Some(&["rows"])).expect_err("wrong");
+        let expect = numbers(&[("rows", 3), ("plain_bytes", 9)]);
+        assert_eq!(check(&expect, &numbers(&[("rows", 3), ("more", 1)]), Some(&["rows"])), Ok(()));
+        let wrong = check(&expect, &numbers(&[("rows", 4)]), Some(&["rows"])).expect_err("wrong");
         assert!(wrong.contains("`rows` is 4, right is 3"), "{wrong}");
-        assert!(check(&expect, &answers(&[("rows", 3)]), None).expect_err("one is owed").contains("plain_bytes"));
-        assert!(check(&expect, &answers(&[]), Some(&["verdict"])).expect_err("nothing owed").contains("definition"));
+        assert!(check(&expect, &numbers(&[("rows", 3)]), None).expect_err("one is owed").contains("plain_bytes"));
+        assert!(check(&expect, &numbers(&[]), Some(&["verdict"])).expect_err("nothing owed").contains("definition"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use proptest::test_runner::TestCaseError;
 
 use super::{Restartable, over};
 use crate::code;
+use crate::s3_small::BOUND;
 
 const CASES: u32 = 40;
 const KEYS: [&str; 5] = ["a", "a/b", "a/c d", "b%2B", "é/ü"];
@@ -115,16 +116,13 @@ struct World<'a> {
     model: Model,
 }
 
-/// Most bytes of an object that lies in the index; a larger one is a file.
-const INDEXED_BYTES_MAX: usize = 16 * 1024;
-
 /// Few or many, and as likely as not right at the border of index and file; no two alike.
 fn bytes(byte: u8) -> Vec<u8> {
     let size = match byte % 6 {
-        0 => INDEXED_BYTES_MAX - 1,
-        1 => INDEXED_BYTES_MAX,
-        2 => INDEXED_BYTES_MAX + 1,
-        3 => INDEXED_BYTES_MAX + usize::from(byte),
+        0 => BOUND - 1,
+        1 => BOUND,
+        2 => BOUND + 1,
+        3 => BOUND + usize::from(byte),
         // Nothing, too.
         _ => usize::from(byte.saturating_sub(4)),
     };
@@ -198,7 +196,7 @@ impl World<'_> {
         let accepted = answer.is_ok();
         prop_assert_eq!(code(answer), expected);
         if accepted {
-            let is_small = |body: &[u8]| body.len() <= INDEXED_BYTES_MAX;
+            let is_small = |body: &[u8]| body.len() <= BOUND;
             self.store.met(match (current.as_deref().map(is_small), is_small(&bytes(byte))) {
                 (None, _) => "new",
                 (Some(true), true) => "small over small",

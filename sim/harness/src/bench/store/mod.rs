@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use lakebed_contract::{Clock, Endpoints};
 
-use super::definition::{Answers, Operation, Value};
+use super::definition::{Operation, numbers};
 use super::order::{Reply, StoreOrder};
 use crate::error::HarnessError;
 use connections::Plan;
@@ -100,8 +100,7 @@ fn never_active(what: &'static str) -> HarnessError {
 }
 
 fn reply<const N: usize>(answers: [(&str, i64); N], figures: BTreeMap<String, f64>) -> Reply {
-    let answers: Answers = answers.map(|(name, number)| (name.to_owned(), Value::Number(number))).into();
-    Reply { answers, figures }
+    Reply { answers: numbers(&answers), figures }
 }
 
 fn key(at: u32) -> String {
@@ -146,6 +145,11 @@ mod tests {
         ]
     }
 
+    async fn stores(folder: &std::path::Path) -> Stores {
+        let (options, clock, events) = (StoreOptions::default(), Clock::wall(), EventSink::default());
+        Stores::start_alone(folder, 0, &options, &clock, Seed(7), &events).await.expect("started")
+    }
+
     /// Three operations over so many connections.
     async fn three(operation: Operation, connections: u32, port: u16, round: u32, is_floor: bool) -> Reply {
         let server_pid = std::process::id();
@@ -158,16 +162,10 @@ mod tests {
     #[tokio::test]
     async fn our_stores_answer_every_operation_rightly_and_the_floor_as_much() {
         let folder = tempfile::tempdir().expect("a folder");
-        let clock = Clock::wall();
-        let stores =
-            Stores::start_alone(folder.path(), 0, &StoreOptions::default(), &clock, Seed(7), &EventSink::default())
-                .await
-                .expect("started");
+        let stores = stores(folder.path()).await;
         for (round, (operation, expect)) in (0..).zip(cases()) {
             let reply = three(operation, 1, stores.port(), round, false).await;
-            let expect: Answers =
-                expect.into_iter().map(|(name, number)| (name.to_owned(), Value::Number(number))).collect();
-            assert_eq!(reply.answers, expect, "{operation:?}");
+            assert_eq!(reply.answers, numbers(&expect), "{operation:?}");
 
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
             let port = listener.local_addr().expect("bound").port();
@@ -185,19 +183,13 @@ mod tests {
     #[tokio::test]
     async fn several_connections_give_the_same_answers_as_one() {
         let folder = tempfile::tempdir().expect("a folder");
-        let clock = Clock::wall();
-        let stores =
-            Stores::start_alone(folder.path(), 0, &StoreOptions::default(), &clock, Seed(7), &EventSink::default())
-                .await
-                .expect("started");
+        let stores = stores(folder.path()).await;
         let is_small = |operation| !matches!(operation, Operation::S3Put64m | Operation::S3Get64m);
         for (round, (operation, expect)) in (0..).zip(cases()).filter(|(_, (operation, _))| is_small(*operation)) {
             // Two share the three operations unequally; of sixteen most have none.
             for (nth, connections) in [2, 16].into_iter().enumerate() {
                 let reply = three(operation, connections, stores.port(), round * 2 + nth as u32, false).await;
-                let expect: Answers =
-                    expect.iter().map(|(name, number)| ((*name).to_owned(), Value::Number(*number))).collect();
-                assert_eq!(reply.answers, expect, "{operation:?} over {connections}");
+                assert_eq!(reply.answers, numbers(&expect), "{operation:?} over {connections}");
             }
         }
         stores.shutdown().await.expect("stopped");
