@@ -16,16 +16,14 @@ const DESCRIPTIONS: [&str; 2] = ["Table", "TableDescription"];
 
 /// Puts the view type of the stream into an answer that describes a table.
 pub(super) fn show_view_type(answer: &mut Value, changes: &ChangeLog) -> Result<(), Failure> {
-    let Some(table) = DESCRIPTIONS.iter().find_map(|member| answer.get(member)) else { return Ok(()) };
+    let Some(member) = DESCRIPTIONS.into_iter().find(|member| answer.get(member).is_some()) else { return Ok(()) };
+    let table = &mut answer[member];
     let (Some(name), Some(label)) = (table["TableName"].as_str(), table["LatestStreamLabel"].as_str()) else {
         return Ok(());
     };
     let Some(view_type) = changes.view_type(name, label)? else { return Ok(()) };
-    for member in DESCRIPTIONS {
-        let specification = answer.get_mut(member).and_then(|table| table.get_mut("StreamSpecification"));
-        if let Some(shown) = specification.and_then(|specification| specification.get_mut("StreamViewType")) {
-            *shown = json!(view_type);
-        }
+    if let Some(shown) = table.pointer_mut("/StreamSpecification/StreamViewType") {
+        *shown = json!(view_type);
     }
     Ok(())
 }

@@ -249,7 +249,7 @@ impl Streams {
             .into_iter()
             .map(|change| record(change, &stream, &iterator.stream_arn))
             .collect::<Result<Vec<_>, _>>()?;
-        let is_finished = shard.last_id.is_some_and(|last| through >= last || (is_last && records.is_empty()));
+        let is_finished = is_last && shard.last_id.is_some();
         iterator.issued = now;
         let next_shard_iterator = (!is_finished).then(|| iterator.encode());
         serde_json::to_string(&Records { records, next_shard_iterator })

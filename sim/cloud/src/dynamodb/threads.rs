@@ -3,12 +3,12 @@
 //! To hand a request to another thread and its answer back costs more than to read or write one small item. So an operation
 //! on one item is done at once if nothing keeps it waiting: no other request is being done, nobody has the tables to himself
 //! and no answer rests on a flush. Everything else, and whoever comes meanwhile, goes to a thread that may block. A runtime's
-//! thread is then held for as long as SQLite takes for one item; once in some hundred writes for a checkpoint too, and at
-//! worst for a page of upkeep. A panic is caught in either place. Knows no operation but by its name.
+//! thread is then held for as long as SQLite takes for one item; once in some hundred writes for a checkpoint too, once a
+//! second of the clock for its stamp, and at worst for a page of upkeep or, with limits, the end of a deleted table. A panic is caught in either place. Knows no operation but by its name.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, TryLockError};
 
 use super::answer::Failure;
 use super::changes::ChangeLog;
@@ -56,7 +56,9 @@ impl Threads {
             work()
         };
         let stopped = || Failure::internal("the request did not finish");
-        if is_alone && self.is_short(operation, length) && changes.turn.try_read().is_ok() {
+        // A panic while somebody had the tables to himself does not keep them his.
+        let is_free = || !matches!(changes.turn.try_read(), Err(TryLockError::WouldBlock));
+        if is_alone && self.is_short(operation, length) && is_free() {
             return catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_panic| {
                 tracing::error!("a DynamoDB request did not finish");
                 Err(stopped())

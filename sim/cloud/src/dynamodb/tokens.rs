@@ -57,8 +57,7 @@ impl Tokens {
         let Ok(Value::Object(mut request)) = serde_json::from_str(body) else { return run(body) };
         let Some(Value::String(token)) = request.get(TOKEN).cloned() else { return run(body) };
         if token.is_empty() {
-            let rule = "Member must have length greater than or equal to 1";
-            let broken = validation::violation("", "clientRequestToken", rule);
+            let broken = validation::violation("", "clientRequestToken", &validation::length(true, 1));
             return Err(Failure::validation(&validation::violations(&[broken])));
         }
         if token.chars().count() > TOKEN_CHARS_MAX {

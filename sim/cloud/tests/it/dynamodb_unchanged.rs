@@ -18,12 +18,12 @@ const VIEWS: [StreamViewType; 4] =
     [StreamViewType::KeysOnly, StreamViewType::NewImage, StreamViewType::OldImage, StreamViewType::NewAndOldImages];
 
 fn first() -> Value {
-    json!({ "pk": "a", "n": 1, "x": 10, "tags": { "$ss": ["p", "q"] }, "deep": { "list": [1, "two"] } })
+    json!({ "pk": "a", "n": 1, "x": 10, "tags": { "$ss": ["p", "q"] }, "ids": { "$ns": [1, 20] }, "deep": { "list": [1, "two"] } })
 }
 
 /// The same values in another order and form.
 fn again() -> Value {
-    json!({ "deep": { "list": [1, "two"] }, "tags": { "$ss": ["q", "p"] }, "x": 10.0, "n": 1, "pk": "a" })
+    json!({ "deep": { "list": [1, "two"] }, "tags": { "$ss": ["q", "p"] }, "ids": { "$ns": [20.0, 1] }, "x": 10.0, "n": 1, "pk": "a" })
 }
 
 async fn put(client: &Client, table: &str, json: &Value) {
@@ -184,4 +184,22 @@ async fn tables_of_an_earlier_version_go_on_with_their_view() {
         assert_eq!(shown_view(&client, &streams, "control", &arn).await, [new_image.clone(), new_image]);
         cloud.shutdown().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_read_that_passes_much_over_ends_early_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_cloud, client, streams) = start(dir.path(), &Clock::wall()).await;
+    let arn = create_table(&client, "control", StreamViewType::KeysOnly).await;
+    let large = json!({ "pk": "a", "n": 1, "x": "x".repeat(390 * 1024) });
+    put(&client, "control", &large).await;
+    let latest = iterator(&streams, &arn, ShardIteratorType::Latest, None).await;
+    for _ in 0..12 {
+        put(&client, "control", &large).await;
+    }
+    put(&client, "control", &json!({ "pk": "b", "n": 5 })).await;
+    let page = streams.get_records().shard_iterator(latest).send().await.unwrap();
+    assert!(page.records().is_empty(), "eight MiB are passed over at once");
+    let rest = streams.get_records().shard_iterator(page.next_shard_iterator.unwrap()).send().await.unwrap();
+    assert_eq!(rest.records().iter().map(n_of).collect::<Vec<_>>(), [5]);
 }
