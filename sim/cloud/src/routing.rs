@@ -170,7 +170,7 @@ fn answer_events(services: &Services, request: Request<Incoming>) -> Response<Bo
         return response;
     }
     if parts.method != Method::GET {
-        return only_get();
+        return only_get("GET");
     }
     services.about.feed.answer(services.about.finish.clone())
 }
@@ -271,15 +271,15 @@ fn json_error(parts: &Parts, service: Option<Service>, code: &'static str, messa
     }
 }
 
-fn only_get() -> Response<Body> {
+fn only_get(allowed: &'static str) -> Response<Body> {
     let mut response = json_response(StatusCode::METHOD_NOT_ALLOWED, JSON, &json!({ "message": "only GET" }));
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
 
 fn health(method: &Method, state_dir: Option<&Path>) -> Response<Body> {
     if !matches!(*method, Method::GET | Method::HEAD) {
-        return only_get();
+        return only_get("GET, HEAD");
     }
     let mut body = json!({
         "status": "running",

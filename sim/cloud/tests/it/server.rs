@@ -19,7 +19,7 @@ async fn health_names_the_services() {
     }
     assert!(answer.contains(&*dir.path().to_string_lossy()), "where its state lies: {answer}");
     let refused = send(running.cloud.port(), "POST /_lakebed/health", &[], "").await.to_lowercase();
-    assert!(refused.starts_with("http/1.1 405") && refused.contains("\r\nallow: get\r\n"), "{refused}");
+    assert!(refused.starts_with("http/1.1 405") && refused.contains("\r\nallow: get, head\r\n"), "{refused}");
     running.stop().await;
 }
 
