@@ -17,7 +17,7 @@ use super::staging::StagingFile;
 /// A commit takes a quarter of what it takes with a file at 4 KiB and at 16 KiB, but two thirds at 64 KiB (new keys, ext4,
 /// checkpoints included): the bytes are written twice, to the log and then to the database, and the more they are the sooner
 /// the next checkpoint holds the index up. And other programs read only what is a file.
-pub(super) const INDEXED_BYTES_MAX: usize = 16 * 1024;
+pub(super) const INDEXED_BYTES_MAX: u64 = 16 * 1024;
 
 /// A body that is about to become an object.
 pub(super) enum Body {
@@ -28,7 +28,7 @@ pub(super) enum Body {
 
 /// Whether a body of this size lies in the index.
 pub(super) fn is_small(size: u64) -> bool {
-    usize::try_from(size).is_ok_and(|size| size <= INDEXED_BYTES_MAX)
+    size <= INDEXED_BYTES_MAX
 }
 
 /// The bytes of an object, the same whatever happens to its key; reading begins with the first.

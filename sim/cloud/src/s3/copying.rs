@@ -1,8 +1,9 @@
 //! CopyObject: a new object whose bytes are those of another, or of a version of it.
 //!
 //! The source is opened together with its look-up, so the copy is of one version, whole. The bytes are copied, into memory
-//! if the copy is to lie in the index, and their MD5 and checksum computed on the way: the ETag of a copy is its MD5 even if the source came in parts. Conditions on the
-//! source are decided when it is opened, those on the target when the copy is committed.
+//! if the copy is to lie in the index, and their MD5 and checksum computed on the way: the ETag of a copy is its MD5 even
+//! if the source came in parts. Conditions on the source are decided when it is opened, those on the target when the copy
+//! is committed.
 
 use std::fs::File;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! The S3 index: one SQLite file that says which objects, versions, buckets, uploads and undelivered events exist.
 //!
 //! Each method is one transaction. The caller holds the only handle behind a lock and keeps files and index in step (see
-//! [`super::in_place`]); of an object's bytes it knows only those of small ones ([`bodies`]). Write-ahead logging: with `Fsync::Always` every
-//! commit is fsynced, otherwise what was committed survives the process, not necessarily the machine.
+//! [`super::in_place`]); of an object's bytes it knows only those of small ones ([`bodies`]). Write-ahead logging: with
+//! `Fsync::Always` every commit is fsynced, otherwise what was committed survives the process, not necessarily the machine.
 
 mod bodies;
 mod migration;

@@ -108,7 +108,7 @@ impl Received {
                 let mut digests = Digests::new(announced);
                 body.iter().for_each(|chunk| digests.update(chunk));
                 let (size, md5, checksums) = digests.verified()?;
-                Ok(Complete { body: Body::Small(joined(body)), size, md5, checksums })
+                Ok(Complete { body: Body::Small(joined(&body)), size, md5, checksums })
             }
             received => {
                 let Staged { file, size, md5, checksums } = received.staged()?;
@@ -135,14 +135,10 @@ fn size_of(chunks: &[Bytes]) -> u64 {
 }
 
 /// Chunks behind each other; a single one as it is.
-fn joined(mut chunks: Vec<Bytes>) -> Bytes {
-    match chunks.pop() {
-        Some(only) if chunks.is_empty() => only,
-        Some(last) => {
-            chunks.push(last);
-            chunks.concat().into()
-        }
-        None => Bytes::new(),
+fn joined(chunks: &[Bytes]) -> Bytes {
+    match chunks {
+        [only] => only.clone(),
+        chunks => chunks.concat().into(),
     }
 }
 

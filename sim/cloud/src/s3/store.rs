@@ -79,7 +79,7 @@ pub(super) struct Write<'a> {
     pub(super) key: &'a str,
     pub(super) body: Body,
     pub(super) size: u64,
-    /// As if nothing were encrypted.
+    /// As if nothing were encrypted, if [`Write::encryption`] is yet to decide; else final.
     pub(super) etag: String,
     pub(super) checksums: Checksums,
     pub(super) headers: StoredHeaders,
@@ -319,10 +319,10 @@ impl S3Store {
             headers.encryption = encryption::resolved(index, self.seed, bucket, asked)?;
             etag = encryption::etag(self.seed, &headers, number, etag);
         }
-        let place = current.as_ref().and_then(ObjectRecord::own_file).map(str::to_owned);
         let (file, arriving, staged) = match body {
             Body::Small(bytes) => (String::new(), Arriving::Bytes(bytes), None),
             Body::File(staged) => {
+                let place = current.as_ref().and_then(ObjectRecord::own_file).map(str::to_owned);
                 let file = place.unwrap_or_else(|| file_name::choose(&self.bucket_dir(bucket), key));
                 (file, Arriving::Staged(format!("{STAGING}/{}", staged.name())), Some(staged))
             }

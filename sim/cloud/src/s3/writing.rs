@@ -42,7 +42,7 @@ pub(super) async fn put(store: &Arc<S3Store>, request: S3Request<PutObjectInput>
     let received = receive(store.staging_file(), body, announced).await?;
     let store = Arc::clone(store);
     let (record, expiration) = blocking(move || {
-        // About a bucket that is not there nothing else is said.
+        // That the bucket is not there is said before what is wrong with the body.
         let complete = received.complete().or_else(|refusal| store.bucket(&bucket).and(Err(refusal)))?;
         let record = store.commit(Write {
             bucket: &bucket,

@@ -41,7 +41,7 @@ async fn write(running: &Running, value: &str) {
 
 /// Names of objects, ids of items and data of records.
 async fn found(running: &Running) -> [Vec<String>; 3] {
-    let objects = running.s3.list_objects_v2().bucket(NAME).send().await.expect("listed");
+    let objects = running.s3.list_objects_v2().bucket(NAME).prefix("value-").send().await.expect("listed");
     let objects = objects.contents().iter().filter_map(|object| object.key()).map(str::to_owned).collect();
     let items = running.dynamodb.scan().table_name(NAME).send().await.expect("scanned");
     let ids = items.items().iter().map(|item| item["id"].as_s().expect("text").clone());
@@ -72,6 +72,17 @@ async fn each_policy_keeps_what_every_other_one_wrote() {
         expected.push(value);
         let whole = [expected.clone(), expected.clone(), expected.clone()];
         assert_eq!(found(&running).await, whole, "read back under {fsync:?}");
+        // Objects that are files, of which `found` does not know.
+        let large = |number: usize| number.to_string().repeat(20_000).into_bytes();
+        let put = running.s3.put_object().bucket(NAME).key(format!("large-{number}")).body(large(number).into());
+        put.send().await.expect("a file");
+        for earlier in 0..=number {
+            let small = format!("value-{earlier}").into_bytes();
+            for (key, body) in [(format!("large-{earlier}"), large(earlier)), (format!("value-{earlier}"), small)] {
+                let got = running.s3.get_object().bucket(NAME).key(&key).send().await.expect("there");
+                assert!(got.body.collect().await.expect("read").to_vec() == body, "{key} under {fsync:?}");
+            }
+        }
         running.stop().await;
     }
 }

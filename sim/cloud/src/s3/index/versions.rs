@@ -85,8 +85,8 @@ impl<'a> Rows<'a> {
 /// A row of either table before its record is parsed.
 struct Listed {
     key: Vec<u8>,
-    /// `None` for a row of `object`.
-    version: Option<Option<Timestamp>>,
+    /// Of a version that is not the latest.
+    non_current_since: Option<Timestamp>,
     record: String,
 }
 
@@ -96,7 +96,7 @@ impl Listed {
         // There may be 10,000, and no listing names them.
         let record = ObjectRecord { parts: Vec::new(), ..record };
         let key = String::from_utf8(self.key).map_err(|error| conversion_failure(0, error))?;
-        Ok(VersionEntry { key, record, non_current_since: self.version.flatten() })
+        Ok(VersionEntry { key, record, non_current_since: self.non_current_since })
     }
 }
 
@@ -218,13 +218,13 @@ impl Index {
         // Rows are read one by one, as far as the page needs them.
         let mut objects = objects
             .query_map(params![bucket, after_key], |row| {
-                Ok(Listed { key: row.get(0)?, version: None, record: row.get(1)? })
+                Ok(Listed { key: row.get(0)?, non_current_since: None, record: row.get(1)? })
             })?
             .peekable();
         let mut versions = versions
             .query_map(params![bucket, after_key, newest(after_sequence)], |row| {
                 let since: Option<i64> = row.get(2)?;
-                Ok(Listed { key: row.get(0)?, version: Some(since.map(Timestamp)), record: row.get(1)? })
+                Ok(Listed { key: row.get(0)?, non_current_since: since.map(Timestamp), record: row.get(1)? })
             })?
             .peekable();
         let mut entries = Vec::new();
