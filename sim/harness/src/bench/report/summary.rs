@@ -55,9 +55,9 @@ fn cell(benchmark: &Benchmark, contender: &ContenderResult) -> String {
     }
 }
 
-/// CPU time of a store's server per call; `None` where the system does not tell.
+/// CPU time of a store's server per call; `None` where the system does not tell, and in records from before calls were counted.
 pub(super) fn cpu_us_per_call(samples: &[Sample]) -> Option<Spread> {
-    // Calls of one round: its rate times its time.
-    let of = |sample: &Sample| Some(sample.cpu_ms? * 1e6 / (sample.figures.get("calls_per_s")? * sample.wall_ms));
+    // Not the rate times the time: over one connection the rate leaves out what the client does between the calls.
+    let of = |sample: &Sample| Some(sample.cpu_ms? * 1e3 / sample.figures.get("calls")?);
     Spread::of(samples.iter().map(of).collect::<Option<Vec<f64>>>()?)
 }

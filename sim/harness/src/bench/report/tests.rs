@@ -110,9 +110,9 @@ fn store(connections: u32) -> Record {
     (benchmark.work, benchmark.operation) = (Work::Store, Some(Operation::S3Put4k));
     (benchmark.scale, benchmark.operations, benchmark.connections) = (None, Some(9), connections);
     let outcome = |rate: f64| {
-        let figures = [("calls_per_s", rate), ("p50_us", 80.0), ("p99_us", 90.0)];
+        let figures = [("calls", 9.0), ("calls_per_s", rate), ("p50_us", 80.0), ("p99_us", 90.0)];
         let figures = figures.map(|(name, figure)| (name.to_owned(), figure)).into();
-        Outcome::Measured { samples: vec![Sample { wall_ms: 100.0, cpu_ms: None, peak_rss_bytes: None, figures }] }
+        Outcome::Measured { samples: vec![Sample { wall_ms: 100.0, cpu_ms: Some(1.8), peak_rss_bytes: None, figures }] }
     };
     benchmark.contenders[0].outcome = outcome(700.0);
     let mut floor = benchmark.contenders[0].clone();
@@ -143,6 +143,8 @@ fn a_stores_report_tells_its_connections_and_its_floor_apart_from_those_who_stor
         assert!(svg.contains(in_plot) && svg.contains("class=\"floor\""), "{svg}");
         let short = summary::table(&store(connections));
         assert!(short.contains(in_readme) && !short.contains("floor"), "{short}");
+        // 1.8 ms of CPU for nine calls, whatever their rate.
+        assert!(short.contains("200 µs"), "{short}");
         assert!(!report.files["README.md"].contains("| s3-put-4k | floor |"), "it has no history");
     }
 }

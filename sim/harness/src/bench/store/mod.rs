@@ -1,6 +1,7 @@
 //! Calls of one store operation, over one or more connections, as a client of any emulator.
 //!
-//! Only the calls are timed and only their CPU time is taken; making buckets and tables before, and reading everything back
+//! Only the calls are timed (over several connections, with what the client does between them) and only the server's CPU
+//! time meanwhile is taken; making buckets and tables before, and reading everything back
 //! after, is not; that goes through the AWS SDK. What is read back is the answer: a store that forgets is wrong, however fast.
 
 mod connections;
