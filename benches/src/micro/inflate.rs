@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::io;
 
-use lakebed_ingest::engine::open_object;
+use lakebed_ingest::engine::{Compression, open_object};
 
 use super::{Micro, Work};
 use crate::data::{Beer, gzip};
@@ -17,7 +17,7 @@ pub(super) fn inflate(beer: &Beer) -> Micro {
         work: Work::Bytes(plain_bytes),
         expect: plain_bytes,
         run: Box::new(move || {
-            let mut plain = open_object(black_box(object.as_slice()), true).expect("gzip");
+            let mut plain = open_object(black_box(object.as_slice()), Compression::Gzip).expect("gzip");
             io::copy(&mut plain, &mut io::sink()).expect("a sound stream")
         }),
     }

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use lakebed_contract::{Lake, TableContract};
-use lakebed_ingest::engine::{CsvFormat, Format, Job, LITE_BATCH_ROWS, Outcome, ingest};
+use lakebed_ingest::engine::{Compression, CsvFormat, Format, Job, Outcome, ingest};
 use lakebed_mask::{MaskKey, Masker, TableMasker};
 
 use super::envelope::insert_lines;
@@ -67,11 +67,11 @@ impl Engine {
             table: &self.table,
             masker: &self.masker,
             format: &self.format,
-            named_gzip: true,
+            compression: Compression::Gzip,
             generation: 1,
             last_modified: 0,
             source_object: "s3://dm-stage/raw/review/bench",
-            batch_rows: LITE_BATCH_ROWS,
+            threads: 1,
         };
         let (mut bronze, mut quarantine) = (Vec::new(), Vec::new());
         let outcome = ingest(object, &mut bronze, &mut quarantine, &job, &mut |_| ()).expect("a readable object");

@@ -12,6 +12,7 @@ mod firehose;
 mod inflate;
 mod ingest;
 mod mask;
+mod pii_scan;
 
 use crate::data::Beer;
 
@@ -79,5 +80,7 @@ pub fn all(size: Size) -> Vec<Micro> {
         mask::profiles(&beer),
         mask::token(&beer),
         mask::redact(&beer),
+        pii_scan::sparse(&beer),
+        pii_scan::dense(&beer),
     ]
 }
