@@ -179,7 +179,7 @@ impl Lake {
             if table.name != *name {
                 return Err(LakeError::Invalid { reason: format!("`{path}` describes table `{}`", table.name) });
             }
-            check_classes(&table, &policy)?;
+            policy.check(&table)?;
             tables.push(table);
         }
         let mut known: Vec<String> = tables.iter().map(|table| table.name.clone()).collect();
@@ -231,22 +231,6 @@ fn judge_sql<'m>(
         found.insert(name, sql.clone());
     }
     Ok(found)
-}
-
-/// Each class has a transform, and one that can work on the column's type.
-fn check_classes(table: &TableContract, policy: &Policy) -> Result<(), PolicyError> {
-    for column in &table.columns {
-        let Some(class) = column.class.clone() else { continue };
-        let (table, column_name) = (table.name.clone(), column.name.clone());
-        let Some(transform) = policy.transform(&class) else {
-            return Err(PolicyError::Undecided { table, column: column_name, class });
-        };
-        if let Some(needed) = transform.column_type().filter(|needed| *needed != column.column_type) {
-            let found = column.column_type;
-            return Err(PolicyError::WrongType { table, column: column_name, class, found, needed });
-        }
-    }
-    Ok(())
 }
 
 fn into_model(entry: ModelEntry, sql: String, known: &[String]) -> Result<Model, LakeError> {

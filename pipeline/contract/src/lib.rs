@@ -10,10 +10,13 @@ pub mod seed;
 pub mod endpoints;
 pub mod secret;
 
+pub mod generalise;
 pub mod lake;
+pub mod mask_key;
 mod odcs;
 pub mod policy;
 pub mod table;
+mod transform;
 
 pub mod control;
 pub mod envelope;
@@ -33,7 +36,8 @@ pub use fault::{FaultKind, FaultPlan};
 pub use handler::{Handler, HandlerError, HandlerRegistry, Invocation};
 pub use lake::Lake;
 pub use latency::LatencyHistogram;
-pub use policy::{Policy, Transform};
+pub use mask_key::{KeyProvider, KeyProviderError, KeyRing, MaskKey};
+pub use policy::{Layer, Policy, Transform};
 pub use position::{Lsn, Position};
 pub use secret::Secret;
 pub use seed::Seed;

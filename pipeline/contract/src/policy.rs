@@ -1,49 +1,28 @@
-//! The masking policy: which transform each PII class gets before it may leave `raw/`.
+//! The masking policy: which transform each PII class gets in each layer.
 //!
-//! Deny by default: a class that a contract names and the policy does not is an error when the lake is read, so no
-//! run can start with an unmasked class. Knows the words, not the arithmetic: the transforms live in `lakebed-mask`.
+//! `policy.yaml` gives each class a transform in bronze, before anything leaves `raw/`, and may coarsen it once more in silver; a
+//! layer that is not named keeps what the layer before made. Deny by default: a class that a contract names and the policy does
+//! not is an error when the lake is read, so no run can start with an unmasked class. Which classes exist is the policy's word
+//! alone: a contract may use any name that stands here.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::table::ColumnType;
+use crate::table::{ColumnType, TableContract};
+use crate::transform::WordError;
+pub use crate::transform::{Excerpt, FPE_DOMAIN_MIN, Layer, Shape, Transform};
 
-/// What bronze does with a class.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Transform {
-    /// Keyed HMAC token of the canonical value: `tok_<key version>_<base32>`. Equal values of one domain give equal tokens.
-    Token {
-        /// Domain separation: classes that share a domain can be joined on their tokens.
-        domain: String,
-    },
-    /// Date cut to the first of January of its year.
-    Year,
-    /// The first `n` characters.
-    Prefix(usize),
-    /// Free text: found PII is replaced by `[EMAIL]`, `[PHONE]`, `[CPF]`; the rest stays.
-    Redact,
-    /// NULL.
-    Drop,
-    /// Unchanged; the explicit way to say that a class may stay in clear.
-    Keep,
-}
-
-impl Transform {
-    /// The one column type it works on; `None` when it works on any.
-    pub fn column_type(&self) -> Option<ColumnType> {
-        match self {
-            Self::Token { .. } | Self::Prefix(_) | Self::Redact => Some(ColumnType::Text),
-            Self::Year => Some(ColumnType::Date),
-            Self::Drop | Self::Keep => None,
-        }
-    }
-}
-
-/// Class name → transform.
+/// Class name → transforms.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Policy {
-    transforms: BTreeMap<String, Transform>,
+    classes: BTreeMap<String, Rule>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rule {
+    bronze: Transform,
+    silver: Transform,
 }
 
 /// What is wrong with `policy.yaml`.
@@ -52,16 +31,31 @@ pub enum PolicyError {
     /// Not YAML, or not of the policy's shape.
     #[error("failed to parse `policy.yaml`")]
     Syntax(#[source] serde_norway::Error),
+    /// Written for another lakebed.
+    #[error("failed to accept `policy.yaml`: version {0} is not known; known: 1")]
+    Version(u32),
     /// A transform that does not exist.
     #[error(
-        "failed to accept `policy.yaml`: class `{class}` has transform `{transform}`; \
-         known: token, year, prefix:<n>, redact, drop, keep"
+        "failed to accept `policy.yaml`: class `{class}` has transform `{transform}` in {layer}; known: token, fpe, \
+         partial, year, band:<n>y, month, day, prefix:<n>, redact, drop, keep"
     )]
     UnknownTransform {
         /// The class.
         class: String,
+        /// Where.
+        layer: Layer,
         /// What stands there.
         transform: String,
+    },
+    /// A transform that cannot be done as it is written.
+    #[error("failed to accept `policy.yaml`: class `{class}` in {layer}: {reason}")]
+    Refused {
+        /// The class.
+        class: String,
+        /// Where.
+        layer: Layer,
+        /// Why, and what is allowed.
+        reason: String,
     },
     /// A sensitive column nobody decided about.
     #[error(
@@ -77,8 +71,8 @@ pub enum PolicyError {
     },
     /// A transform that cannot work on a column's type.
     #[error(
-        "failed to accept the lake: column `{table}.{column}` has type {found} and class `{class}`, whose transform in \
-         `policy.yaml` works on {needed} only; `drop` and `keep` work on any type"
+        "failed to accept the lake: column `{table}.{column}` has type {found} and class `{class}`, whose transform \
+         `{transform}` in `policy.yaml` works on {needed} only; `drop` and `keep` work on any type"
     )]
     WrongType {
         /// Table.
@@ -87,17 +81,18 @@ pub enum PolicyError {
         column: String,
         /// Its class.
         class: String,
+        /// The transform's word.
+        transform: String,
         /// Its type.
         found: ColumnType,
-        /// The type the transform works on.
-        needed: ColumnType,
+        /// The types the transform works on.
+        needed: String,
     },
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PolicyFile {
-    #[expect(dead_code, reason = "read to insist that it is there and is a number")]
     version: u32,
     classes: BTreeMap<String, ClassRule>,
 }
@@ -107,33 +102,102 @@ struct PolicyFile {
 struct ClassRule {
     bronze: String,
     domain: Option<String>,
+    silver: Option<String>,
+    gold: Option<String>,
 }
 
 impl Policy {
     /// Reads `policy.yaml`.
     pub fn from_yaml(text: &str) -> Result<Self, PolicyError> {
         let file: PolicyFile = serde_norway::from_str(text).map_err(PolicyError::Syntax)?;
-        let mut transforms = BTreeMap::new();
-        for (class, rule) in file.classes {
-            let transform = match rule.bronze.as_str() {
-                "token" => Transform::Token { domain: rule.domain.unwrap_or_else(|| class.clone()) },
-                "year" => Transform::Year,
-                "redact" => Transform::Redact,
-                "drop" => Transform::Drop,
-                "keep" => Transform::Keep,
-                other => match other.strip_prefix("prefix:").and_then(|n| n.parse().ok()) {
-                    Some(n) => Transform::Prefix(n),
-                    None => return Err(PolicyError::UnknownTransform { class, transform: other.to_owned() }),
-                },
-            };
-            transforms.insert(class, transform);
+        if file.version != 1 {
+            return Err(PolicyError::Version(file.version));
         }
-        Ok(Self { transforms })
+        let mut classes = BTreeMap::new();
+        for (class, rule) in file.classes {
+            let rule = rule.read(&class)?;
+            classes.insert(class, rule);
+        }
+        Ok(Self { classes })
     }
 
-    /// The transform of a class; `None` when the policy does not know it.
+    /// The transform of a class on its way into bronze; `None` when the policy does not know it.
     pub fn transform(&self, class: &str) -> Option<&Transform> {
-        self.transforms.get(class)
+        self.transform_at(Layer::Bronze, class)
+    }
+
+    /// What a layer does with the values of a class as the layer before left them; `None` when the policy does not know it.
+    pub fn transform_at(&self, layer: Layer, class: &str) -> Option<&Transform> {
+        let rule = self.classes.get(class)?;
+        Some(match layer {
+            Layer::Bronze => &rule.bronze,
+            Layer::Silver => &rule.silver,
+            Layer::Gold => &Transform::Keep,
+        })
+    }
+
+    /// Each class of a table has a transform, and one that can work on the column's type in every layer.
+    pub fn check(&self, table: &TableContract) -> Result<(), PolicyError> {
+        for column in &table.columns {
+            let Some(class) = &column.class else { continue };
+            for layer in [Layer::Bronze, Layer::Silver, Layer::Gold] {
+                let Some(transform) = self.transform_at(layer, class) else {
+                    return Err(PolicyError::Undecided {
+                        table: table.name.clone(),
+                        column: column.name.clone(),
+                        class: class.clone(),
+                    });
+                };
+                if !transform.fits(column.column_type) {
+                    return Err(PolicyError::WrongType {
+                        table: table.name.clone(),
+                        column: column.name.clone(),
+                        class: class.clone(),
+                        transform: transform.to_string(),
+                        found: column.column_type,
+                        needed: transform.needs(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ClassRule {
+    fn read(self, class: &str) -> Result<Rule, PolicyError> {
+        let refused = |layer: Layer, reason: &str| PolicyError::Refused {
+            class: class.to_owned(),
+            layer,
+            reason: reason.to_owned(),
+        };
+        let read = |layer: Layer, word: &str| {
+            Transform::parse(word, class, self.domain.as_deref().unwrap_or(class)).map_err(|error| match error {
+                WordError::Unknown => {
+                    PolicyError::UnknownTransform { class: class.to_owned(), layer, transform: word.to_owned() }
+                }
+                WordError::Refused(reason) => refused(layer, &reason),
+            })
+        };
+        let bronze = read(Layer::Bronze, &self.bronze)?;
+        if self.domain.is_some() && !matches!(bronze, Transform::Token { .. } | Transform::Fpe { .. }) {
+            return Err(refused(
+                Layer::Bronze,
+                "`domain` separates the values of `token` and `fpe`; it means nothing here",
+            ));
+        }
+        let silver = self.silver.as_deref().map_or(Ok(Transform::Keep), |word| read(Layer::Silver, word))?;
+        if !silver.needs_no_key() {
+            let reason =
+                "values are masked before they get here; allowed: drop, keep, prefix:<n>, year, band:<n>y, month, day";
+            return Err(refused(Layer::Silver, reason));
+        }
+        if self.gold.is_some() {
+            let reason = "transforms are applied in bronze and silver only; leave the column out of the gold SQL, or \
+                          coarsen it in silver";
+            return Err(refused(Layer::Gold, reason));
+        }
+        Ok(Rule { bronze, silver })
     }
 }
 
@@ -141,17 +205,78 @@ impl Policy {
 mod tests {
     use super::*;
 
+    fn policy(classes: &str) -> Result<Policy, PolicyError> {
+        Policy::from_yaml(&format!("version: 1\nclasses: {{{classes}}}\n"))
+    }
+
     #[test]
     fn transforms_are_read_and_unknown_ones_refused() {
-        let policy = Policy::from_yaml(
-            "version: 1\nclasses:\n  email: {bronze: token}\n  contact: {bronze: token, domain: email}\n  cep: {bronze: 'prefix:3'}\n",
-        )
-        .expect("valid");
+        let policy =
+            policy("email: {bronze: token}, contact: {bronze: token, domain: email}, cep: {bronze: 'prefix:3'}")
+                .expect("valid");
         assert_eq!(policy.transform("email"), Some(&Transform::Token { domain: "email".into() }));
         assert_eq!(policy.transform("contact"), policy.transform("email"));
         assert_eq!(policy.transform("cep"), Some(&Transform::Prefix(3)));
         assert_eq!(policy.transform("cpf"), None);
-        let refused = Policy::from_yaml("version: 1\nclasses:\n  email: {bronze: md5}\n").expect_err("unknown");
-        assert!(refused.to_string().contains("`md5`"));
+        assert_eq!(policy.transform_at(Layer::Silver, "cpf"), None);
+    }
+
+    #[test]
+    fn a_layer_that_is_not_named_keeps_what_it_gets() {
+        let policy = policy(
+            "birth_date: {bronze: month, silver: 'band:5y'}, cpf: {bronze: fpe, domain: person}, note: {bronze: redact}",
+        )
+        .expect("valid");
+        let at = |layer, class| policy.transform_at(layer, class).map(Transform::to_string);
+        assert_eq!(at(Layer::Bronze, "birth_date").as_deref(), Some("month"));
+        assert_eq!(at(Layer::Silver, "birth_date").as_deref(), Some("band:5y"));
+        assert_eq!(at(Layer::Gold, "birth_date").as_deref(), Some("keep"));
+        assert_eq!(at(Layer::Silver, "note").as_deref(), Some("keep"));
+        let fpe = Transform::Fpe { domain: "person".into(), shape: Shape::Cpf };
+        assert_eq!(policy.transform("cpf"), Some(&fpe));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_with_a_sentence() {
+        let check = |classes: &str, says: &str| {
+            let refused = policy(classes).expect_err(classes).to_string();
+            assert!(refused.contains(says), "{classes}: {refused}");
+        };
+        check("email: {bronze: md5}", "`md5` in bronze; known: token, fpe");
+        check("email: {bronze: fpe}", "class `email` in bronze: `fpe` does not know the shape");
+        check("zip: {bronze: 'fpe:digits:5'}", "fewer than 1000000 values");
+        check("email: {bronze: drop, domain: x}", "`domain` separates");
+        check("email: {bronze: token, silver: token}", "class `email` in silver: values are masked before");
+        check("note: {bronze: keep, silver: redact}", "in silver: values are masked before");
+        check("birth_date: {bronze: year, gold: drop}", "in gold: transforms are applied in bronze and silver only");
+        let parse = |text: &str| Policy::from_yaml(text).expect_err(text).to_string();
+        assert!(parse("version: 2\nclasses: {}\n").contains("version 2 is not known"));
+        assert!(parse("version: 1\nclasses: {email: {silver: drop}}\n").contains("failed to parse"));
+        assert!(parse("version: 1\nclasses: {email: {bronze: drop, brass: drop}}\n").contains("failed to parse"));
+    }
+
+    #[test]
+    fn columns_are_checked_in_every_layer() {
+        let contract = |physical: &str, class: &str| {
+            crate::odcs::read(
+                "t.yaml",
+                &include_str!("../../beer/contracts/beer.yaml").replacen(
+                    "physicalType: numeric(4,1)",
+                    &format!("physicalType: {physical}\n        classification: {class}"),
+                    1,
+                ),
+            )
+            .expect("a contract")
+        };
+        let policy = policy("birth: {bronze: keep, silver: year}, seen: {bronze: day}, any_name: {bronze: drop}")
+            .expect("valid");
+        policy.check(&contract("date", "birth")).expect("year of a date");
+        policy.check(&contract("timestamptz", "birth")).expect("year of an instant");
+        policy.check(&contract("numeric(4,1)", "any_name")).expect("classes are the policy's word");
+        let refused =
+            |physical: &str, class: &str| policy.check(&contract(physical, class)).expect_err("refused").to_string();
+        assert!(refused("text", "birth").contains("transform `year`"));
+        assert!(refused("date", "seen").contains("works on timestamptz only"));
+        assert!(refused("text", "driver_licence").contains("class `driver_licence`, for which `policy.yaml` has no"));
     }
 }

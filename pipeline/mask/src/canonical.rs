@@ -1,9 +1,8 @@
 //! One spelling per identity: what is hashed is not the text as typed but its canonical form, so that
 //! `Ana@X.com ` and `ana@x.com` get one token and join.
 //!
-//! The form depends on the class, not on the column. An unknown class gets the general form.
-
-use std::borrow::Cow;
+//! The form depends on domain and class, not on the column. Unknown ones get the general form. Writes into a buffer of the
+//! caller's only where the spelling changes.
 
 /// How the values of a class are brought to one spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,37 +11,78 @@ pub(crate) enum Canonical {
     Email,
     /// ASCII digits only.
     Digits,
+    /// Letters and digits only, upper case.
+    Compact,
+    /// Trimmed, otherwise as typed: secrets differ by case.
+    Exact,
     /// Trimmed, runs of white space to one space, lower case.
     Words,
 }
 
 impl Canonical {
-    /// The form of a class.
-    pub(crate) fn of_class(class: &str) -> Self {
-        match class {
-            "email" => Self::Email,
-            "cpf" | "phone" => Self::Digits,
-            _ => Self::Words,
-        }
+    /// The form of a class whose values join in `domain`. The domain has the word where it is a class with a form of its own:
+    /// a `guardian` in the domain `cpf` is spelt as a CPF, or the two would not join.
+    pub(crate) fn of(domain: &str, class: &str) -> Self {
+        Self::named(domain).or_else(|| Self::named(class)).unwrap_or(Self::Words)
     }
 
-    /// The canonical spelling of `value`.
-    pub(crate) fn apply(self, value: &str) -> Cow<'_, str> {
+    fn named(class: &str) -> Option<Self> {
+        Some(match class {
+            "email" => Self::Email,
+            "cpf" | "phone" | "credit_card" | "ssn" | "itin" => Self::Digits,
+            "cnpj" | "postal_code" | "rg" | "iban" | "mac_address" | "passport" | "driver_licence" => Self::Compact,
+            "aws_access_key" | "aws_secret_key" | "url_credentials" => Self::Exact,
+            "full_name" | "address" => Self::Words,
+            _ => return None,
+        })
+    }
+
+    /// The canonical spelling of `value`. `buffer` is overwritten.
+    pub(crate) fn apply<'a>(self, value: &'a str, buffer: &'a mut String) -> &'a str {
+        buffer.clear();
         match self {
-            Self::Email => lower(value.trim()),
-            Self::Digits if value.bytes().all(|byte| byte.is_ascii_digit()) => Cow::Borrowed(value),
-            Self::Digits => Cow::Owned(value.chars().filter(char::is_ascii_digit).collect()),
+            Self::Email => lower(value.trim(), buffer),
+            Self::Exact => value.trim(),
+            Self::Digits if value.bytes().all(|byte| byte.is_ascii_digit()) => value,
+            Self::Digits => {
+                buffer.extend(value.chars().filter(char::is_ascii_digit));
+                buffer
+            }
+            Self::Compact => {
+                let kept = value.chars().filter(|letter| letter.is_alphanumeric());
+                buffer.extend(kept.flat_map(char::to_uppercase));
+                buffer
+            }
             Self::Words => {
-                let words: Vec<&str> = value.split_whitespace().collect();
-                Cow::Owned(words.join(" ").to_lowercase())
+                for word in value.split_whitespace() {
+                    if !buffer.is_empty() {
+                        buffer.push(' ');
+                    }
+                    buffer.push_str(word);
+                }
+                lower_in_place(buffer);
+                buffer
             }
         }
     }
 }
 
-fn lower(text: &str) -> Cow<'_, str> {
-    let is_lower = text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
-    if is_lower { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) }
+fn lower<'a>(text: &'a str, buffer: &'a mut String) -> &'a str {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        return text;
+    }
+    buffer.push_str(text);
+    lower_in_place(buffer);
+    buffer
+}
+
+fn lower_in_place(text: &mut String) {
+    if text.is_ascii() {
+        text.make_ascii_lowercase();
+    } else {
+        // Not letter by letter: a final sigma is another letter than one inside a word.
+        *text = text.to_lowercase();
+    }
 }
 
 #[cfg(test)]
@@ -51,16 +91,31 @@ mod tests {
 
     #[test]
     fn each_class_has_its_spelling() {
-        let check = |class: &str, value: &str, expected: &str| {
-            assert_eq!(Canonical::of_class(class).apply(value), expected, "{class} {value:?}");
+        let mut buffer = String::from("left over");
+        let mut check = |class: &str, value: &str, expected: &str| {
+            assert_eq!(Canonical::of(class, class).apply(value, &mut buffer), expected, "{class} {value:?}");
         };
         check("email", "  Ana.Lima@X.Com\n", "ana.lima@x.com");
         check("email", "É@X.COM", "é@x.com");
         check("cpf", "529.982.247-25", "52998224725");
         check("phone", "+55 (11) 91234-5678", "5511912345678");
         check("phone", "none", "");
+        check("credit_card", "4111 1111-1111 1111", "4111111111111111");
+        check("cnpj", "12.abc.345/01DE-35", "12ABC34501DE35");
+        check("postal_code", "01310-100", "01310100");
+        check("postal_code", "sw1a 1aa", "SW1A1AA");
+        check("mac_address", "00-1a:2B", "001A2B");
+        check("aws_secret_key", " aB/c+ ", "aB/c+");
         check("full_name", "  José \t DA  Silva ", "josé da silva");
+        check("full_name", "ΟΔΥΣΣΕΥΣ  ΑΣ", "οδυσσευς ας");
         check("anything_else", "A\u{a0}B", "a b");
         check("full_name", "", "");
+    }
+
+    #[test]
+    fn what_shares_a_domain_is_spelt_alike() {
+        assert_eq!(Canonical::of("cpf", "guardian"), Canonical::Digits);
+        assert_eq!(Canonical::of("person", "cpf"), Canonical::Digits);
+        assert_eq!(Canonical::of("person", "guardian"), Canonical::Words);
     }
 }

@@ -23,9 +23,9 @@ pub enum MaskError {
         /// Column.
         column: String,
         /// The transform's word in the policy.
-        transform: &'static str,
-        /// The type it works on.
-        needs: &'static str,
+        transform: String,
+        /// The types it works on.
+        needs: String,
         /// The column's type.
         found: String,
     },
@@ -46,6 +46,20 @@ pub enum MaskError {
         column: String,
         /// Arrow type of the batch.
         found: String,
+    },
+    /// There are no tokens to be made anew.
+    #[error("failed to make the tokens of `{table}.{column}` anew: no column of that name is tokenised")]
+    NoTokens {
+        /// Table.
+        table: String,
+        /// Column.
+        column: String,
+    },
+    /// The ring of keys has none of that version.
+    #[error("failed to find the mask key of version {version}: the key ring does not hold it")]
+    NoSuchKey {
+        /// The version asked for.
+        version: u32,
     },
     /// Arrow refused to put the masked columns together.
     #[error("failed to assemble a masked batch of `{table}`")]

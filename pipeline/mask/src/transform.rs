@@ -1,114 +1,169 @@
-//! The transforms on Arrow columns. Each takes a column of the one Arrow type its contract type maps to; the caller reports
+//! The transforms on Arrow columns: what a column becomes and what is counted of it.
+//!
+//! Each transform takes a column of the Arrow type its contract type maps to and gives the same type back; the caller reports
 //! another type. NULL stays NULL everywhere.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, Date32Array, StringArray, StringBuilder};
+use arrow::array::{
+    Array, ArrayRef, AsArray, Date32Array, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
+};
+use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType};
+use lakebed_contract::generalise::{self, Generalisation};
+use lakebed_contract::policy::Excerpt;
 
-use crate::redact::redact;
+use crate::coverage::Counts;
+use crate::distinct::{self, Distinct};
+use crate::find::Scanner;
+use crate::fpe::{FormatCipher, Scratch};
+use crate::partial;
+use crate::redact::redact_column;
+use crate::token::Tokenizer;
 
-/// Days from 1970-01-01 to 1 January of the year that holds `day`.
-fn first_of_year(day: i32) -> i32 {
-    let year = year_of(i64::from(day));
-    i32::try_from(first_day(year)).unwrap_or(day)
+/// What happens to a column, ready to be done.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Keep,
+    Drop,
+    Token(Box<Tokenizer>),
+    Fpe(Box<FormatCipher>),
+    Partial(Excerpt),
+    Generalise(Generalisation),
+    Prefix(usize),
+    Redact(Arc<Scanner>),
 }
 
-/// Days from 1970-01-01 to 1 January of `year` in the proleptic Gregorian calendar.
-fn first_day(year: i64) -> i64 {
-    let before = year - 1;
-    before * 365 + before.div_euclid(4) - before.div_euclid(100) + before.div_euclid(400) - 719_162
-}
-
-fn year_of(day: i64) -> i64 {
-    // 146,097 days make 400 years exactly; the estimate is off by one at most.
-    let mut year = 1970 + (day * 400).div_euclid(146_097);
-    while first_day(year) > day {
-        year -= 1;
+impl Action {
+    /// The masked column; `None` when the array is not of the type the action works on.
+    pub(crate) fn apply(&self, column: &ArrayRef, counts: &mut Counts) -> Option<ArrayRef> {
+        counts.values = column.len() as u64;
+        counts.non_null = (column.len() - column.null_count()) as u64;
+        counts.masked = counts.non_null;
+        Some(match self {
+            Self::Keep => {
+                counts.masked = 0;
+                Arc::clone(column)
+            }
+            Self::Drop => new_null_array(column.data_type(), column.len()),
+            Self::Token(tokenizer) => {
+                let mut spelling = String::new();
+                let token = |value: &str, out: &mut String| {
+                    tokenizer.append(value, &mut spelling, out);
+                    true
+                };
+                counted(distinct::map(texts(column)?, token), counts)
+            }
+            Self::Fpe(cipher) => {
+                let mut scratch = Scratch::default();
+                let encrypt = |value: &str, out: &mut String| cipher.append(value, &mut scratch, out);
+                counted(distinct::map(texts(column)?, encrypt), counts)
+            }
+            Self::Partial(excerpt) => {
+                let show = |value: &str, out: &mut String| partial::append(*excerpt, value, out);
+                counted(distinct::map(texts(column)?, show), counts)
+            }
+            Self::Generalise(how) => generalised(*how, column)?,
+            Self::Prefix(count) => prefixes(texts(column)?, *count),
+            Self::Redact(scanner) => {
+                counts.masked = 0;
+                redact_column(scanner, texts(column)?, column, |found| counts.count_findings(found))
+            }
+        })
     }
-    while first_day(year + 1) <= day {
-        year += 1;
-    }
-    year
 }
 
-/// Dates cut to the first of January of their year.
-pub(crate) fn year(dates: &Date32Array) -> ArrayRef {
-    Arc::new(dates.unary::<_, arrow::datatypes::Date32Type>(first_of_year))
+fn counted(masked: Distinct, counts: &mut Counts) -> ArrayRef {
+    counts.computed = masked.computed;
+    counts.unshaped = masked.unshaped;
+    Arc::new(masked.column)
+}
+
+fn texts(column: &ArrayRef) -> Option<&StringArray> {
+    column.as_any().downcast_ref::<StringArray>()
+}
+
+fn generalised(how: Generalisation, column: &ArrayRef) -> Option<ArrayRef> {
+    Some(match column.data_type() {
+        DataType::Date32 => {
+            let coarse: Date32Array = column.as_primitive::<Date32Type>().unary(|day| how.date(day));
+            Arc::new(coarse)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let instants = column.as_primitive::<TimestampMicrosecondType>();
+            let coarse: TimestampMicrosecondArray = instants.unary(|micros| how.instant(micros));
+            Arc::new(coarse.with_data_type(column.data_type().clone()))
+        }
+        _ => return None,
+    })
 }
 
 /// The first `count` characters of each text.
-pub(crate) fn prefix(texts: &StringArray, count: usize) -> ArrayRef {
-    let cut = |text: &str| text.char_indices().nth(count).map_or(text.len(), |(end, _)| end);
-    Arc::new(texts.iter().map(|text| text.map(|text| text[..cut(text)].to_owned())).collect::<StringArray>())
-}
-
-/// Free text with the personal data in it replaced. Without a hit the column is passed on, not copied.
-pub(crate) fn redact_column(texts: &StringArray, column: &ArrayRef) -> ArrayRef {
-    let mut redacted: Option<StringBuilder> = None;
-    for row in 0..texts.len() {
-        let clean = (!texts.is_null(row)).then(|| redact(texts.value(row)));
-        if redacted.is_none() && matches!(clean, Some(Cow::Owned(_))) {
-            let mut builder = StringBuilder::with_capacity(texts.len(), texts.value_data().len());
-            (0..row).for_each(|earlier| builder.append_option(texts.is_valid(earlier).then(|| texts.value(earlier))));
-            redacted = Some(builder);
-        }
-        if let Some(builder) = &mut redacted {
-            builder.append_option(clean);
-        }
-    }
-    redacted.map_or_else(|| Arc::clone(column), |mut builder| Arc::new(builder.finish()))
+fn prefixes(texts: &StringArray, count: usize) -> ArrayRef {
+    let mut cut = StringBuilder::with_capacity(texts.len(), texts.len() * count.min(16));
+    texts.iter().for_each(|text| cut.append_option(text.map(|text| generalise::prefix(text, count))));
+    Arc::new(cut.finish())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn dates_are_cut_to_their_year() {
-        // 2024-02-29, 2024-12-31, 2000-01-01, 1969-12-31, 0001-01-01, 1900-03-01
-        let days = Date32Array::from(vec![
-            Some(19_782),
-            Some(20_088),
-            Some(10_957),
-            Some(-1),
-            Some(-719_162),
-            Some(-25_508),
-            None,
-        ]);
-        let years = year(&days);
-        let years = years.as_any().downcast_ref::<Date32Array>().expect("dates");
-        let expected = vec![Some(19_723), Some(19_723), Some(10_957), Some(-365), Some(-719_162), Some(-25_567), None];
-        assert_eq!(years, &Date32Array::from(expected));
+    fn apply(action: &Action, column: ArrayRef) -> (ArrayRef, Counts) {
+        let mut counts = Counts::default();
+        (action.apply(&column, &mut counts).expect("the right type"), counts)
     }
 
     #[test]
-    fn extreme_days_do_not_overflow() {
-        for day in [i32::MIN, i32::MAX] {
-            first_of_year(day);
-        }
+    fn dates_are_cut_to_their_year() {
+        // 2024-02-29, 2024-12-31, 2000-01-01, 1969-12-31, 0001-01-01, 1900-03-01
+        let days = [19_782, 20_088, 10_957, -1, -719_162, -25_508].map(Some).into_iter().chain([None]);
+        let (years, counts) = apply(&Action::Generalise(Generalisation::Year), Arc::new(days.collect::<Date32Array>()));
+        let expected = [19_723, 19_723, 10_957, -365, -719_162, -25_567].map(Some).into_iter().chain([None]);
+        assert_eq!(years.as_primitive::<Date32Type>(), &expected.collect::<Date32Array>());
+        assert_eq!((counts.values, counts.non_null, counts.masked), (7, 6, 6));
+    }
+
+    #[test]
+    fn instants_keep_their_time_zone() {
+        let noon = 43_200_000_000;
+        let column = TimestampMicrosecondArray::from(vec![Some(noon), None, Some(-1)]).with_timezone("UTC");
+        let (days, _) = apply(&Action::Generalise(Generalisation::Day), Arc::new(column.clone()));
+        assert_eq!(days.data_type(), column.data_type());
+        let expected = TimestampMicrosecondArray::from(vec![Some(0), None, Some(-2 * noon)]).with_timezone("UTC");
+        assert_eq!(days.as_primitive::<TimestampMicrosecondType>(), &expected);
     }
 
     #[test]
     fn prefixes_count_characters() {
-        let cut = prefix(&StringArray::from(vec![Some("éàü-123"), Some("é"), Some(""), None]), 3);
-        let cut = cut.as_any().downcast_ref::<StringArray>().expect("texts");
-        assert_eq!(cut, &StringArray::from(vec![Some("éàü"), Some("é"), Some(""), None]));
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("éàü-123"), Some("é"), Some(""), None]));
+        let (cut, _) = apply(&Action::Prefix(3), Arc::clone(&texts));
+        assert_eq!(cut.as_string::<i32>(), &StringArray::from(vec![Some("éàü"), Some("é"), Some(""), None]));
+        let (huge, _) = apply(&Action::Prefix(usize::MAX), Arc::clone(&texts));
+        assert_eq!(&huge, &texts);
     }
 
     #[test]
-    fn a_column_without_hits_is_passed_on() {
-        let column: ArrayRef = Arc::new(StringArray::from(vec![Some("hops"), None, Some("malt")]));
-        let texts = column.as_any().downcast_ref::<StringArray>().expect("texts");
-        assert!(Arc::ptr_eq(&redact_column(texts, &column), &column));
+    fn what_stays_is_not_counted_as_masked() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("hops"), None, Some("to a@b.co and c@d.org")]));
+        let (kept, counts) = apply(&Action::Keep, Arc::clone(&texts));
+        assert!(Arc::ptr_eq(&kept, &texts) && counts.masked == 0 && counts.non_null == 2);
+        let (redacted, counts) = apply(&Action::Redact(Arc::new(Scanner::default())), Arc::clone(&texts));
+        assert_eq!(redacted.as_string::<i32>().value(2), "to [EMAIL] and [EMAIL]");
+        assert_eq!((counts.masked, counts.findings["EMAIL"]), (1, 2));
+        let (dropped, counts) = apply(&Action::Drop, texts);
+        assert_eq!((dropped.null_count(), counts.masked), (3, 2));
     }
 
     #[test]
-    fn a_hit_in_one_row_leaves_the_others() {
-        let column: ArrayRef = Arc::new(StringArray::from(vec![Some("hops"), None, Some("a@b.co!"), Some("malt")]));
-        let texts = column.as_any().downcast_ref::<StringArray>().expect("texts");
-        let redacted = redact_column(texts, &column);
-        let redacted = redacted.as_any().downcast_ref::<StringArray>().expect("texts");
-        assert_eq!(redacted, &StringArray::from(vec![Some("hops"), None, Some("[EMAIL]!"), Some("malt")]));
+    fn another_type_is_refused() {
+        let numbers: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![1]));
+        for action in [
+            Action::Prefix(1),
+            Action::Partial(Excerpt::Email),
+            Action::Generalise(Generalisation::Year),
+            Action::Redact(Arc::new(Scanner::default())),
+        ] {
+            assert!(action.apply(&numbers, &mut Counts::default()).is_none(), "{action:?}");
+        }
     }
 }

@@ -13,8 +13,12 @@ pub(crate) struct Environment {
     pub(crate) postgres_bin: Option<PathBuf>,
     /// `PATH`.
     pub(crate) search_path: Option<OsString>,
-    /// `LAKEBED_MASK_KEY`: 64 hexadecimal digits.
+    /// `LAKEBED_MASK_KEY`: 64 hexadecimal digits, or several keys as `<version>:<digits>`, separated by commas.
     pub(crate) mask_key_hex: Option<MaskKeyText>,
+    /// `LAKEBED_MASK_KEY_FILE`: a file with the same, one key a line, instead of the one in the configuration folder.
+    pub(crate) mask_key_file: Option<PathBuf>,
+    /// `LAKEBED_MASK_KEY_KMS`: refused until there is a KMS to ask.
+    pub(crate) mask_key_kms: Option<String>,
     /// `DATABASE_URL`: the source database of `--backend external`. (The `AWS_*` variables are read by the AWS SDK's own
     /// rules; see `external`.)
     pub(crate) database_url: Option<Secret<String>>,
@@ -57,6 +61,8 @@ impl Environment {
             postgres_bin: path("LAKEBED_PG_BIN").map(PathBuf::from),
             search_path: path("PATH"),
             mask_key_hex: text("LAKEBED_MASK_KEY").map(MaskKeyText),
+            mask_key_file: path("LAKEBED_MASK_KEY_FILE").map(PathBuf::from),
+            mask_key_kms: text("LAKEBED_MASK_KEY_KMS"),
             database_url: text("DATABASE_URL").map(Secret::new),
             access_key: text("AWS_ACCESS_KEY_ID")
                 .zip(text("AWS_SECRET_ACCESS_KEY"))

@@ -1,34 +1,121 @@
-//! Where the mask key of real data comes from: `LAKEBED_MASK_KEY`, else a file of the user's, made on first use.
+//! Where the mask keys of real data come from: `LAKEBED_MASK_KEY`, else a file of the user's, made on first use.
 //!
-//! The file lies in the configuration folder, readable by its owner only and never beside the data. Losing it means that new
-//! tokens no longer join with old ones. Generated data does not use it: its key follows from the seed.
+//! The file is `LAKEBED_MASK_KEY_FILE`, else one in the configuration folder. It is read only if nobody but its owner can read it,
+//! and not from beside the data. Losing it means that new tokens no longer join with old ones. Both hold a key, or several with
+//! their versions (`contract::mask_key`), of which the highest masks. Generated data does not use them: its key follows from the
+//! seed.
 
-use std::io::{Read, Write};
-use std::path::Path;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use lakebed_contract::mask_key::{KeyProvider, KeyProviderError, KeyRing};
 use lakebed_harness::wiring::MaskSecret;
 
-use crate::environment::Environment;
+use crate::environment::{Environment, MaskKeyText};
 use crate::exit::InputError;
 
-const VERSION: u32 = 1;
+/// Permissions of others than the owner.
+const OTHERS: u32 = 0o077;
+
+/// The text of `LAKEBED_MASK_KEY`.
+struct EnvironmentKeys<'a>(&'a Option<MaskKeyText>);
+
+impl KeyProvider for EnvironmentKeys<'_> {
+    fn key_ring(&self) -> Result<Option<KeyRing>, KeyProviderError> {
+        let Some(text) = self.0 else { return Ok(None) };
+        // Commas serve where line ends are hard to write.
+        let ring = KeyRing::parse(&text.0.replace(',', "\n"));
+        ring.map(Some).map_err(|source| KeyProviderError::Ring { provider: "LAKEBED_MASK_KEY".to_owned(), source })
+    }
+}
+
+/// A file that only its owner can read, outside the folder of the data.
+struct FileKeys<'a> {
+    path: &'a Path,
+    state_dir: &'a Path,
+}
+
+impl KeyProvider for FileKeys<'_> {
+    fn key_ring(&self) -> Result<Option<KeyRing>, KeyProviderError> {
+        let provider = || format!("`{}`", self.path.display());
+        let unreadable = |source| KeyProviderError::Read { provider: provider(), source };
+        let exposed = |reason: String| KeyProviderError::Exposed { provider: provider(), reason };
+        let mut file = match std::fs::File::open(self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
+        // Of the open file: what is checked is what is read.
+        let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+        if mode & OTHERS != 0 {
+            let (mode, path) = (mode & 0o777, self.path.display());
+            return Err(exposed(format!("others than its owner may use it (mode {mode:03o}); chmod 600 '{path}'")));
+        }
+        if is_inside(self.path, self.state_dir) {
+            return Err(exposed("it lies beside the data it protects; move it out of the state folder".to_owned()));
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(unreadable)?;
+        let ring = KeyRing::parse(&text);
+        ring.map(Some).map_err(|source| KeyProviderError::Ring { provider: provider(), source })
+    }
+}
+
+fn is_inside(path: &Path, folder: &Path) -> bool {
+    match (path.canonicalize(), folder.canonicalize()) {
+        (Ok(path), Ok(folder)) => path.starts_with(folder),
+        // A folder that is not there holds nothing.
+        _ => false,
+    }
+}
 
 /// The key of the environment alone, if it is set.
 pub(crate) fn from_environment(environment: &Environment) -> anyhow::Result<Option<MaskSecret>> {
-    let Some(text) = &environment.mask_key_hex else { return Ok(None) };
-    MaskSecret::from_hex(VERSION, &text.0).map(Some).ok_or_else(|| {
-        InputError::because(
-            "failed to read LAKEBED_MASK_KEY: it must be 64 hexadecimal digits",
-            "make one with: openssl rand -hex 32",
-        )
-    })
+    ring_of(&EnvironmentKeys(&environment.mask_key_hex)).map(|ring| ring.map(|ring| MaskSecret::of(ring.current())))
 }
 
-/// The key for real data; made and stored when there is none yet.
-pub(crate) fn for_real_data(environment: &Environment) -> anyhow::Result<MaskSecret> {
+/// The key for real data; made and stored when there is none yet. `state_dir` is where the data will lie.
+pub(crate) fn for_real_data(environment: &Environment, state_dir: &Path) -> anyhow::Result<MaskSecret> {
+    if let Some(id) = &environment.mask_key_kms {
+        return Err(InputError::because(
+            format!(
+                "failed to use KMS key `{id}` for the mask: lakebed has no KMS endpoint yet, neither its own nor AWS's"
+            ),
+            "decrypt the data key yourself (`aws kms decrypt`), set LAKEBED_MASK_KEY, unset LAKEBED_MASK_KEY_KMS",
+        ));
+    }
     if let Some(key) = from_environment(environment)? {
         return Ok(key);
+    }
+    let (path, is_named) = path_of(environment)?;
+    let keys = FileKeys { path: &path, state_dir };
+    let ring = match ring_of(&keys)? {
+        Some(ring) => ring,
+        None if is_named => {
+            return Err(InputError::because(
+                format!(
+                    "failed to find the mask key: `{}`, named by LAKEBED_MASK_KEY_FILE, is not there",
+                    path.display()
+                ),
+                "mount the secret, or make one with: (umask 077; openssl rand -hex 32 > FILE)",
+            ));
+        }
+        None => {
+            create(&path).with_context(|| format!("failed to write a new mask key to `{}`", path.display()))?;
+            crate::printer::line(&format!("made a new mask key: {} (keep it; tokens depend on it)", path.display()));
+            ring_of(&keys)?
+                .with_context(|| format!("failed to find the mask key just written to `{}`", path.display()))?
+        }
+    };
+    Ok(MaskSecret::of(ring.current()))
+}
+
+/// The key file, and whether the user named it.
+fn path_of(environment: &Environment) -> anyhow::Result<(PathBuf, bool)> {
+    if let Some(path) = &environment.mask_key_file {
+        return Ok((path.clone(), true));
     }
     let Some(config) = &environment.config_home else {
         return Err(InputError::because(
@@ -36,23 +123,27 @@ pub(crate) fn for_real_data(environment: &Environment) -> anyhow::Result<MaskSec
             "export LAKEBED_MASK_KEY=$(openssl rand -hex 32) and keep it",
         ));
     };
-    let path = config.join("lakebed").join("mask.key");
-    if !path.exists() {
-        create(&path).with_context(|| format!("failed to write a new mask key to `{}`", path.display()))?;
-        crate::printer::line(&format!("made a new mask key: {} (keep it; tokens depend on it)", path.display()));
-    }
-    let text = std::fs::read_to_string(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
-    MaskSecret::from_hex(VERSION, &text).ok_or_else(|| {
-        InputError::because(
-            format!("failed to read mask key `{}`: it must hold 64 hexadecimal digits", path.display()),
-            "restore the file from your backup; a new key breaks the joins with old tokens",
-        )
+    Ok((config.join("lakebed").join("mask.key"), false))
+}
+
+fn ring_of(provider: &impl KeyProvider) -> anyhow::Result<Option<KeyRing>> {
+    provider.key_ring().map_err(|error| {
+        let hint = match &error {
+            KeyProviderError::Exposed { .. } => "whoever can read the key can find the values behind the tokens",
+            KeyProviderError::Ring { .. } => {
+                "one key is 64 hexadecimal digits (openssl rand -hex 32); several are `<version>:<digits>`, one a line"
+            }
+            KeyProviderError::Read { .. } | KeyProviderError::Kms { .. } => {
+                "restore the key from your backup; a new key breaks the joins with old tokens"
+            }
+        };
+        let reason = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        InputError::because(format!("{error}{reason}"), hint)
     })
 }
 
 /// Writes a fresh key. The one use of the system's randomness: a key must not follow from a seed that stands in a report.
 fn create(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
     let mut key = [0u8; 32];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
     if let Some(parent) = path.parent() {
@@ -67,16 +158,78 @@ fn create(path: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_key_is_made_once_private_and_then_read_again() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().expect("temp dir");
+    /// An environment with nothing of a key in it but a configuration folder.
+    fn environment(config: &Path) -> Environment {
         let mut environment = Environment::read();
         environment.mask_key_hex = None;
-        environment.config_home = Some(folder.path().to_owned());
-        let first = for_real_data(&environment).expect("made").to_hex();
-        assert_eq!(for_real_data(&environment).expect("read").to_hex(), first);
+        environment.mask_key_file = None;
+        environment.mask_key_kms = None;
+        environment.config_home = Some(config.to_owned());
+        environment
+    }
+
+    fn write(path: &Path, text: &str, mode: u32) {
+        std::fs::write(path, text).expect("written");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("permissions");
+    }
+
+    fn hex(byte: &str) -> String {
+        byte.repeat(32)
+    }
+
+    #[test]
+    fn a_key_is_made_once_private_and_then_read_again() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let environment = environment(folder.path());
+        let state = folder.path().join("state");
+        let first = for_real_data(&environment, &state).expect("made").to_hex();
+        assert_eq!(for_real_data(&environment, &state).expect("read").to_hex(), first);
         let mode = std::fs::metadata(folder.path().join("lakebed/mask.key")).expect("file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn the_highest_version_of_a_file_or_variable_masks() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let mut environment = environment(folder.path());
+        let path = folder.path().join("keys");
+        write(&path, &format!("# old\n1:{}\n2:{}\n", hex("01"), hex("02")), 0o400);
+        environment.mask_key_file = Some(path);
+        let state = folder.path().join("state");
+        let key = for_real_data(&environment, &state).expect("read");
+        assert_eq!((key.version, key.to_hex()), (2, hex("02")));
+        environment.mask_key_hex = Some(MaskKeyText(format!("3:{},4:{}", hex("03"), hex("04"))));
+        let key = for_real_data(&environment, &state).expect("the variable comes first");
+        assert_eq!((key.version, key.to_hex()), (4, hex("04")));
+    }
+
+    #[test]
+    fn keys_that_are_not_kept_safely_are_refused() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let mut environment = environment(folder.path());
+        let (path, state) = (folder.path().join("keys"), folder.path().join("state"));
+        std::fs::create_dir(&state).expect("a folder");
+        environment.mask_key_file = Some(path.clone());
+        let refused = |environment: &Environment| {
+            let error = for_real_data(environment, &state).expect_err("must be refused").to_string();
+            assert!(!error.contains("abab"), "the key stands in the error");
+            error
+        };
+        assert!(refused(&environment).contains("named by LAKEBED_MASK_KEY_FILE, is not there"));
+        for mode in [0o640, 0o604, 0o660] {
+            write(&path, &hex("ab"), mode);
+            let error = refused(&environment);
+            assert!(error.contains(&format!("mode {mode:03o}")) && error.contains("chmod 600"), "{error}");
+        }
+        write(&path, &hex("ab")[1..], 0o600);
+        assert!(refused(&environment).contains("line 1 must be"));
+        let beside = state.join("mask.key");
+        write(&beside, &hex("ab"), 0o600);
+        environment.mask_key_file = Some(beside);
+        assert!(refused(&environment).contains("beside the data"));
+        environment.mask_key_hex = Some(MaskKeyText(format!("1:kms:alias/mask:{}", hex("ab"))));
+        assert!(refused(&environment).contains("encrypted by KMS"));
+        environment.mask_key_kms = Some("alias/mask".to_owned());
+        assert!(refused(&environment).contains("no KMS endpoint yet"));
     }
 }

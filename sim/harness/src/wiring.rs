@@ -28,6 +28,11 @@ impl MaskSecret {
         Self { version: 1, key: Secret::new(key) }
     }
 
+    /// The key of a provider.
+    pub fn of(key: &MaskKey) -> Self {
+        Self { version: key.version(), key: Secret::new(*key.expose()) }
+    }
+
     /// From 64 hexadecimal digits.
     pub fn from_hex(version: u32, hex: &str) -> Option<Self> {
         let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(hex.trim().as_bytes()).ok()?;

@@ -54,7 +54,7 @@ pub(crate) async fn read(
         for file in files {
             for batch in read_parquet(file.local.path(), layout.schema(), &file.key)? {
                 sources.extend(std::iter::repeat_n(file.record, batch.num_rows()));
-                batches.push(batch);
+                batches.push(layout.coarsening.apply(batch)?);
             }
         }
         let rows = join(layout.schema(), &batches)?;
@@ -78,7 +78,7 @@ pub(crate) async fn history(
         let mut batches: Vec<RecordBatch> = Vec::new();
         for file in &files {
             for batch in read_parquet(file.local.path(), layout.schema(), &file.key)? {
-                let changes = Changes::decode(&layout, batch, &file.key)?;
+                let changes = Changes::decode(&layout, layout.coarsening.apply(batch)?, &file.key)?;
                 let wanted = (0..changes.len()).filter(|at| keys.contains(&changes.keys[*at]));
                 let wanted: Vec<u64> = wanted.map(|at| at as u64).collect();
                 if !wanted.is_empty() {

@@ -12,10 +12,11 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array, new_null_
 use arrow::compute::{cast, concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit};
 use arrow::row::{RowConverter, SortField};
-use lakebed_contract::{Lsn, Position, TableContract};
+use lakebed_contract::{Lsn, Policy, Position, TableContract};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
+use super::coarsen::Coarsening;
 use crate::error::{Attempt, Result, WarehouseError};
 
 /// Rows per Arrow batch when reading Parquet.
@@ -30,6 +31,8 @@ pub(crate) struct RecordLayout {
     pub(crate) width: usize,
     /// Positions of the key columns among them.
     pub(crate) keys: Vec<usize>,
+    /// What the policy makes of the records of bronze.
+    pub(crate) coarsening: Coarsening,
     names: Vec<String>,
     schema: SchemaRef,
 }
@@ -41,7 +44,7 @@ pub(crate) fn instant() -> DataType {
 
 impl RecordLayout {
     /// `silver` is the table's Arrow schema; its first columns are the contract's.
-    pub(crate) fn new(contract: &TableContract, silver: &SchemaRef) -> Self {
+    pub(crate) fn new(contract: &TableContract, policy: &Policy, silver: &SchemaRef) -> Self {
         let width = contract.columns.len();
         let keys: Vec<usize> = (0..width).filter(|at| contract.columns[*at].is_key).collect();
         let names: Vec<String> = contract.columns.iter().map(|column| column.name.clone()).collect();
@@ -58,7 +61,8 @@ impl RecordLayout {
             let old = format!("_old_{}", names[*key]);
             fields.push(nullable(&old, silver.field(*key).data_type()));
         }
-        Self { width, keys, names, schema: Arc::new(Schema::new(fields)) }
+        let coarsening = Coarsening::of(contract, policy);
+        Self { width, keys, coarsening, names, schema: Arc::new(Schema::new(fields)) }
     }
 
     /// Schema of change records: contract columns, `_operation`, position, time, `_absent`, old keys.

@@ -7,6 +7,7 @@
 pub(crate) mod assemble;
 pub(crate) mod bronze;
 pub(crate) mod changes;
+pub(crate) mod coarsen;
 pub(crate) mod fold;
 pub(crate) mod latency;
 pub(crate) mod stored;
@@ -82,7 +83,7 @@ async fn merge_once(warehouse: &Warehouse, contract: &TableContract) -> Result<M
     let merge = Merge {
         warehouse,
         contract,
-        layout: Arc::new(RecordLayout::new(contract, &arrow_schema(&table)?)),
+        layout: Arc::new(RecordLayout::new(contract, &warehouse.lake.policy, &arrow_schema(&table)?)),
         live: live_files(&table, table.metadata().current_snapshot()).await?,
         table,
     };

@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &IngestArguments, environment: &Environment) -> any
         table: arguments.table.clone(),
         mapping: arguments.mapping.clone(),
         lake_files: lake_folder::files(arguments.lake.as_deref())?,
-        mask: mask_key::for_real_data(environment)?,
+        mask: mask_key::for_real_data(environment, &folder)?,
         seed: SEED,
         worker_program: std::env::current_exe()?,
     };

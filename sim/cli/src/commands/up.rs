@@ -23,7 +23,8 @@ pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow:
     demo.stores = super::stores::options(&arguments.stores, arguments.source.backend, environment)?;
     if !arguments.stores_only {
         // Users write rows of their own into what is up: no key that follows from a seed.
-        demo.mask = Some(mask_key::for_real_data(environment)?);
+        let state_dir = arguments.state_dir.as_ref().unwrap_or(&environment.state_dir);
+        demo.mask = Some(mask_key::for_real_data(environment, state_dir)?);
     }
     let run_dir = match (arguments.source.backend, &arguments.state_dir) {
         (_, None) if arguments.stores.in_memory => in_memory()?,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use lakebed_contract::{Clock, Lake};
-use lakebed_ingest::engine::{CsvFormat, Format, Job, LITE_BATCH_ROWS, MASS_BATCH_ROWS, ingest, open_object};
+use lakebed_ingest::engine::{Compression, CsvFormat, Format, Job, LITE_THREADS, ingest, mass_threads, open_object};
 use lakebed_mask::{MaskKey, Masker};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -35,11 +35,11 @@ pub(super) fn convert(source: &Path, output: &Path, route: Route, clock: &Clock)
         table: &table,
         masker: &masker,
         format: &Format::Csv(CsvFormat::default()),
-        named_gzip: true,
+        compression: Compression::Gzip,
         generation: 1,
         last_modified: 0,
         source_object: "benchmark",
-        batch_rows: if route == Route::Mass { MASS_BATCH_ROWS } else { LITE_BATCH_ROWS },
+        threads: if route == Route::Mass { mass_threads() } else { LITE_THREADS },
     };
     let file = File::open(source).map_err(HarnessError::file("read", source))?;
     let bronze = File::create(output).map_err(HarnessError::file("create", output))?;
@@ -60,7 +60,7 @@ pub(super) fn convert(source: &Path, output: &Path, route: Route, clock: &Clock)
 pub(super) fn inflate(source: &Path, clock: &Clock) -> Result<Reply, HarnessError> {
     let started = clock.monotonic();
     let file = File::open(source).map_err(HarnessError::file("read", source))?;
-    let mut plain = open_object(file, true).map_err(HarnessError::stage("inflate the benchmark's input"))?;
+    let mut plain = open_object(file, Compression::Gzip).map_err(HarnessError::stage("inflate the benchmark's input"))?;
     let bytes = io::copy(&mut plain, &mut io::sink()).map_err(HarnessError::file("inflate", source))?;
     let mut reply = inside(started, clock);
     reply.answers.insert("plain_bytes".to_owned(), Value::Number(i64::try_from(bytes).unwrap_or(i64::MAX)));

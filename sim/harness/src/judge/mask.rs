@@ -7,7 +7,7 @@
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use data_encoding::BASE32_NOPAD;
 use hmac::{Hmac, Mac};
-use lakebed_contract::policy::{Policy, Transform};
+use lakebed_contract::policy::{Layer, Policy, Transform};
 use lakebed_contract::secret::Secret;
 use lakebed_contract::table::{Column, ColumnType};
 use sha2::Sha256;
@@ -62,16 +62,21 @@ impl Mask {
     pub(super) fn expectation(&self, column: &Column, policy: &Policy) -> Result<Expectation, String> {
         let Some(class) = &column.class else { return Ok(Expectation::Same) };
         let transform = policy.transform(class).ok_or_else(|| format!("class `{class}` has no transform"))?;
+        let in_silver = policy.transform_at(Layer::Silver, class).unwrap_or(&Transform::Keep);
+        if *in_silver != Transform::Keep {
+            return Err(format!("the judge does not work out `{in_silver}` of class `{class}` in silver"));
+        }
         match (transform, column.column_type) {
             (Transform::Keep, _) => Ok(Expectation::Same),
             (Transform::Drop, _) => Ok(Expectation::Nothing),
             (Transform::Token { domain }, ColumnType::Text) => {
-                Ok(Expectation::Token { class: class.clone(), key: Secret::new(domain_key(&self.key, domain)) })
+                let class = if has_form(domain) { domain.clone() } else { class.clone() };
+                Ok(Expectation::Token { class, key: Secret::new(domain_key(&self.key, domain)) })
             }
             (Transform::Year, ColumnType::Date) => Ok(Expectation::Year),
             (Transform::Prefix(length), ColumnType::Text) => Ok(Expectation::Prefix(*length)),
             (Transform::Redact, ColumnType::Text) => Ok(Expectation::Redacted),
-            (_, other) => Err(format!("no mask is defined for class `{class}` on type {other}")),
+            (other, of) => Err(format!("the judge does not work out `{other}` of class `{class}` on type {of}")),
         }
     }
 
@@ -123,10 +128,28 @@ fn token(key: &Secret<[u8; 32]>, version: u32, canonical: &str) -> String {
     format!("tok_{version}_{}", BASE32_NOPAD.encode(&mac[..TOKEN_BYTES]).to_ascii_lowercase())
 }
 
+/// Classes whose values have a spelling of their own, which they keep when another class joins them in their domain.
+fn has_form(class: &str) -> bool {
+    const NAMES: [&str; 2] = ["full_name", "address"];
+    DIGITS.contains(&class)
+        || COMPACT.contains(&class)
+        || EXACT.contains(&class)
+        || NAMES.contains(&class)
+        || class == "email"
+}
+
+const DIGITS: [&str; 5] = ["cpf", "phone", "credit_card", "ssn", "itin"];
+const COMPACT: [&str; 7] = ["cnpj", "postal_code", "rg", "iban", "mac_address", "passport", "driver_licence"];
+const EXACT: [&str; 3] = ["aws_access_key", "aws_secret_key", "url_credentials"];
+
 fn canonical(class: &str, text: &str) -> String {
     match class {
         "email" => text.trim().to_lowercase(),
-        "cpf" | "phone" => text.chars().filter(char::is_ascii_digit).collect(),
+        _ if DIGITS.contains(&class) => text.chars().filter(char::is_ascii_digit).collect(),
+        _ if COMPACT.contains(&class) => {
+            text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_uppercase).collect()
+        }
+        _ if EXACT.contains(&class) => text.trim().to_owned(),
         _ => text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase(),
     }
 }

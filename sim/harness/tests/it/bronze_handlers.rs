@@ -7,7 +7,7 @@ use lakebed_contract::handler::{BRONZE_LITE, BRONZE_MASS, MARK_FAILED, PROCESSIN
 use lakebed_contract::{Lake, layout};
 use lakebed_ingest::ClaimAnswer;
 use lakebed_ingest::control::LEASE;
-use lakebed_ingest::engine::LITE_BATCH_ROWS;
+use lakebed_ingest::engine::ROW_GROUP_ROWS_MAX;
 use serde_json::{Value, json};
 
 use crate::support::{RawObject, Stores, WORKER, beer_csv, dispatch, gzip};
@@ -142,7 +142,7 @@ async fn a_finished_object_gives_its_first_answer_again() {
 
 #[tokio::test]
 async fn lite_and_mass_publish_the_same_bytes() {
-    let text = beer_csv(2 * LITE_BATCH_ROWS + 10);
+    let text = beer_csv(ROW_GROUP_ROWS_MAX + 10);
     let mut runs = Vec::new();
     for (handler, route) in [(BRONZE_LITE, "lambda"), (BRONZE_MASS, "ecs")] {
         let mut stores = Stores::start().await;

@@ -6,7 +6,6 @@
 
 use lakebed_contract::handler::{BRONZE_LITE, BRONZE_MASS, ROW_PROBE};
 use lakebed_contract::layout;
-use lakebed_ingest::engine::LITE_BATCH_ROWS;
 use serde_json::json;
 
 use crate::support::{Stores, beer_csv, gzip};
@@ -38,7 +37,7 @@ async fn gzip_that_can_be_read_to_its_end_is_ingested() {
 
 #[tokio::test]
 async fn damaged_gzip_is_quarantined_and_publishes_nothing() {
-    let text = beer_csv(2 * LITE_BATCH_ROWS);
+    let text = beer_csv(16_384);
     let whole = gzip(text.as_bytes());
     // A gzip member ends with four bytes of CRC-32 and four of length.
     let flipped = |from_end: usize| {
