@@ -99,11 +99,11 @@ fn store_failure(reason: String) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{EngineError, Format, count_records};
+    use crate::engine::{Compression, EngineError, Format, count_records};
 
     async fn count(body: &'static [u8], length: u64, cap: u64) -> Result<u64, EngineError> {
         let (sender, reader) = body_channel();
-        let counting = tokio::task::spawn_blocking(move || count_records(reader, false, &Format::Json, cap));
+        let counting = tokio::task::spawn_blocking(move || count_records(reader, Compression::Plain, &Format::Json, cap));
         sender.send_all(ByteStream::from_static(body), Some(length), || async { Ok(()) }).await;
         counting.await.expect("no panic")
     }
@@ -118,7 +118,7 @@ mod tests {
     async fn an_abandoned_body_is_not_a_short_one() {
         let (sender, reader) = body_channel();
         drop(sender);
-        let counting = tokio::task::spawn_blocking(move || count_records(reader, false, &Format::Json, 10));
+        let counting = tokio::task::spawn_blocking(move || count_records(reader, Compression::Plain, &Format::Json, 10));
         assert!(matches!(counting.await.expect("no panic"), Err(EngineError::Source(_))));
     }
 

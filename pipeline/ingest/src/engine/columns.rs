@@ -1,37 +1,51 @@
 //! Typed column builders for the raw rows of one table, in bronze's column order.
 //!
 //! Contract columns, then `_operation`, the position, `_commit_timestamp`, `_old_<key>` and `_absent`. All nullable: an absent
-//! column is NULL here, and `_absent` says so. What comes out has not been masked.
+//! column is NULL here, and `_absent` says so. Values go in one by one; a row counts when it is ended, and a row that broke a
+//! rule halfway is taken back whole. What comes out has not been masked.
 
 use std::mem;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int32Builder, Int64Builder,
-    StringBuilder, TimestampMicrosecondBuilder,
+use arrow::array::ArrayRef;
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Field, Float64Type, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit,
+    TimestampMicrosecondType,
 };
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
+use lakebed_contract::envelope::Operation;
 use lakebed_contract::{ColumnType, TableContract};
 
-use super::record::{Cell, Row};
+use super::builders::{Booleans, Numbers, Texts};
 use super::value::Value;
+
+/// What a row tells beside its values.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowMark {
+    pub(super) operation: Operation,
+    pub(super) generation: i32,
+    pub(super) commit_lsn: i64,
+    pub(super) ordinal: i64,
+    /// Microseconds since the epoch.
+    pub(super) commit_timestamp: i64,
+}
 
 /// Rows on their way into a batch.
 pub(super) struct BronzeColumns {
     schema: SchemaRef,
     names: Vec<String>,
     cells: Vec<ColumnBuilder>,
-    operation: StringBuilder,
-    generation: Int32Builder,
-    commit_lsn: Int64Builder,
-    ordinal: Int64Builder,
-    commit_timestamp: TimestampMicrosecondBuilder,
+    operation: Texts,
+    generation: Numbers<Int32Type>,
+    commit_lsn: Numbers<Int64Type>,
+    ordinal: Numbers<Int64Type>,
+    commit_timestamp: Numbers<TimestampMicrosecondType>,
     old_keys: Vec<ColumnBuilder>,
-    absent: StringBuilder,
+    absent: Texts,
+    /// Names of the columns that the present row does not have.
+    absent_names: String,
     rows: usize,
-    text_bytes: usize,
 }
 
 impl BronzeColumns {
@@ -43,74 +57,88 @@ impl BronzeColumns {
             schema: bronze_schema(table),
             names: table.columns.iter().map(|column| column.name.clone()).collect(),
             cells: builders(&mut table.columns.iter()),
-            operation: StringBuilder::new(),
-            generation: Int32Builder::new(),
-            commit_lsn: Int64Builder::new(),
-            ordinal: Int64Builder::new(),
-            commit_timestamp: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
+            operation: Texts::default(),
+            generation: Numbers::of(DataType::Int32),
+            commit_lsn: Numbers::of(DataType::Int64),
+            ordinal: Numbers::of(DataType::Int64),
+            commit_timestamp: Numbers::of(data_type(ColumnType::Timestamptz)),
             old_keys: builders(&mut table.key_columns()),
-            absent: StringBuilder::new(),
+            absent: Texts::default(),
+            absent_names: String::new(),
             rows: 0,
-            text_bytes: 0,
         }
     }
 
-    pub(super) fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
+    /// Rows that were ended.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Bytes of text held, the part of a batch that rows do not bound.
-    pub(super) fn text_bytes(&self) -> usize {
-        self.text_bytes
+    /// Takes the present row's value of a contract column, by its place in the contract.
+    #[inline]
+    pub(super) fn value(&mut self, column: usize, value: Value<'_>) {
+        self.cells[column].append(value);
     }
 
-    pub(super) fn append(&mut self, row: Row<'_>) {
-        let mut absent = String::new();
-        for ((builder, name), cell) in self.cells.iter_mut().zip(&self.names).zip(row.cells) {
-            match cell {
-                Cell::Value(value) => self.text_bytes += builder.append(value),
-                Cell::Absent => {
-                    self.text_bytes += builder.append(Value::Null);
-                    if !absent.is_empty() {
-                        absent.push(',');
-                    }
-                    absent.push_str(name);
-                }
-            }
+    /// Notes that the present row does not have a contract column.
+    #[inline]
+    pub(super) fn absent(&mut self, column: usize) {
+        self.cells[column].append(Value::Null);
+        if !self.absent_names.is_empty() {
+            self.absent_names.push(',');
         }
-        for (builder, value) in self.old_keys.iter_mut().zip(row.old_keys) {
-            self.text_bytes += builder.append(value);
-        }
-        self.operation.append_value(row.operation.as_str());
-        self.generation.append_value(row.generation);
-        self.commit_lsn.append_value(row.commit_lsn);
-        self.ordinal.append_value(row.ordinal);
-        self.commit_timestamp.append_value(row.commit_timestamp);
-        self.absent.append_option((!absent.is_empty()).then_some(absent));
+        self.absent_names.push_str(&self.names[column]);
+    }
+
+    /// Takes the present row's value of a key column before the change, by its place among the key columns. NULL when it did
+    /// not change or nobody said.
+    #[inline]
+    pub(super) fn old_key(&mut self, key: usize, value: Value<'_>) {
+        self.old_keys[key].append(value);
+    }
+
+    /// Ends the row: every column has its value.
+    #[inline]
+    pub(super) fn end_row(&mut self, mark: &RowMark) {
+        self.operation.push(Some(mark.operation.as_str()));
+        self.generation.push(Some(mark.generation));
+        self.commit_lsn.push(Some(mark.commit_lsn));
+        self.ordinal.push(Some(mark.ordinal));
+        self.commit_timestamp.push(Some(mark.commit_timestamp));
+        self.absent.push((!self.absent_names.is_empty()).then_some(self.absent_names.as_str()));
+        self.absent_names.clear();
         self.rows += 1;
     }
 
-    /// The rows so far as a batch; starts the next one.
+    /// Takes the present row back: nothing of it stays.
+    pub(super) fn drop_row(&mut self) {
+        let rows = self.rows;
+        self.cells.iter_mut().chain(&mut self.old_keys).for_each(|column| column.truncate(rows));
+        self.absent_names.clear();
+    }
+
+    /// The rows so far as a batch; starts the next one, which is expected to be as large.
     pub(super) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
-        let mut arrays: Vec<ArrayRef> = self.cells.iter_mut().map(ColumnBuilder::finish).collect();
-        arrays.push(Arc::new(self.operation.finish()));
-        arrays.push(Arc::new(self.generation.finish()));
-        arrays.push(Arc::new(self.commit_lsn.finish()));
-        arrays.push(Arc::new(self.ordinal.finish()));
-        arrays.push(Arc::new(self.commit_timestamp.finish()));
-        arrays.extend(self.old_keys.iter_mut().map(ColumnBuilder::finish));
-        arrays.push(Arc::new(self.absent.finish()));
-        (self.rows, self.text_bytes) = (0, 0);
+        let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
+        for column in &mut self.cells {
+            arrays.push(column.finish()?);
+        }
+        arrays.push(self.operation.finish()?);
+        arrays.push(self.generation.finish()?);
+        arrays.push(self.commit_lsn.finish()?);
+        arrays.push(self.ordinal.finish()?);
+        arrays.push(self.commit_timestamp.finish()?);
+        for column in &mut self.old_keys {
+            arrays.push(column.finish()?);
+        }
+        arrays.push(self.absent.finish()?);
+        self.rows = 0;
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
     }
 }
 
 /// Schema of a table's bronze files.
-fn bronze_schema(table: &TableContract) -> SchemaRef {
+pub(super) fn bronze_schema(table: &TableContract) -> SchemaRef {
     let field = |name: &str, data_type: DataType| Field::new(name, data_type, true);
     let mut fields: Vec<Field> =
         table.columns.iter().map(|column| field(&column.name, data_type(column.column_type))).collect();
@@ -124,7 +152,7 @@ fn bronze_schema(table: &TableContract) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn data_type(column_type: ColumnType) -> DataType {
+pub(super) fn data_type(column_type: ColumnType) -> DataType {
     match column_type {
         ColumnType::Boolean => DataType::Boolean,
         ColumnType::Integer => DataType::Int32,
@@ -138,76 +166,84 @@ fn data_type(column_type: ColumnType) -> DataType {
 }
 
 enum ColumnBuilder {
-    Boolean(BooleanBuilder),
-    Integer(Int32Builder),
-    Bigint(Int64Builder),
-    Double(Float64Builder),
-    Decimal(Decimal128Builder),
-    Text(StringBuilder),
-    Date(Date32Builder),
-    Timestamp(TimestampMicrosecondBuilder),
+    Boolean(Booleans),
+    Integer(Numbers<Int32Type>),
+    Bigint(Numbers<Int64Type>),
+    Double(Numbers<Float64Type>),
+    Decimal(Numbers<Decimal128Type>),
+    Text(Texts),
+    Date(Numbers<Date32Type>),
+    Timestamp(Numbers<TimestampMicrosecondType>),
 }
 
 impl ColumnBuilder {
     fn new(column_type: ColumnType) -> Self {
+        let data_type = data_type(column_type);
         match column_type {
-            ColumnType::Boolean => Self::Boolean(BooleanBuilder::new()),
-            ColumnType::Integer => Self::Integer(Int32Builder::new()),
-            ColumnType::Bigint => Self::Bigint(Int64Builder::new()),
-            ColumnType::Double => Self::Double(Float64Builder::new()),
-            ColumnType::Decimal { .. } => {
-                Self::Decimal(Decimal128Builder::new().with_data_type(data_type(column_type)))
-            }
-            ColumnType::Text => Self::Text(StringBuilder::new()),
-            ColumnType::Date => Self::Date(Date32Builder::new()),
-            ColumnType::Timestamptz => Self::Timestamp(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
+            ColumnType::Boolean => Self::Boolean(Booleans::default()),
+            ColumnType::Integer => Self::Integer(Numbers::of(data_type)),
+            ColumnType::Bigint => Self::Bigint(Numbers::of(data_type)),
+            ColumnType::Double => Self::Double(Numbers::of(data_type)),
+            ColumnType::Decimal { .. } => Self::Decimal(Numbers::of(data_type)),
+            ColumnType::Text => Self::Text(Texts::default()),
+            ColumnType::Date => Self::Date(Numbers::of(data_type)),
+            ColumnType::Timestamptz => Self::Timestamp(Numbers::of(data_type)),
         }
     }
 
-    /// Appends a value; returns the bytes of text it brought.
-    fn append(&mut self, value: Value<'_>) -> usize {
+    #[inline]
+    fn append(&mut self, value: Value<'_>) {
         match (self, value) {
-            (Self::Boolean(builder), Value::Boolean(value)) => builder.append_value(value),
-            (Self::Integer(builder), Value::Integer(value)) => builder.append_value(value),
-            (Self::Bigint(builder), Value::Bigint(value)) => builder.append_value(value),
-            (Self::Double(builder), Value::Double(value)) => builder.append_value(value),
-            (Self::Decimal(builder), Value::Decimal(value)) => builder.append_value(value),
-            (Self::Date(builder), Value::Date(value)) => builder.append_value(value),
-            (Self::Timestamp(builder), Value::Timestamp(value)) => builder.append_value(value),
-            (Self::Text(builder), Value::Text(value)) => {
-                builder.append_value(&value);
-                return value.len();
-            }
-            (builder, Value::Null) => builder.append_null(),
+            (Self::Bigint(column), Value::Bigint(value)) => column.push(Some(value)),
+            (Self::Decimal(column), Value::Decimal(value)) => column.push(Some(value)),
+            (Self::Text(column), Value::Text(value)) => column.push(Some(&value)),
+            (Self::Timestamp(column), Value::Timestamp(value)) => column.push(Some(value)),
+            (Self::Boolean(column), Value::Boolean(value)) => column.push(Some(value)),
+            (Self::Integer(column), Value::Integer(value)) => column.push(Some(value)),
+            (Self::Double(column), Value::Double(value)) => column.push(Some(value)),
+            (Self::Date(column), Value::Date(value)) => column.push(Some(value)),
+            (column, Value::Null) => column.append_null(),
             // Not the value: it may be personal.
             (_, other) => panic!("a value of kind {:?} in a column of another type", mem::discriminant(&other)),
         }
-        0
     }
 
     fn append_null(&mut self) {
         match self {
-            Self::Boolean(builder) => builder.append_null(),
-            Self::Integer(builder) => builder.append_null(),
-            Self::Bigint(builder) => builder.append_null(),
-            Self::Double(builder) => builder.append_null(),
-            Self::Decimal(builder) => builder.append_null(),
-            Self::Text(builder) => builder.append_null(),
-            Self::Date(builder) => builder.append_null(),
-            Self::Timestamp(builder) => builder.append_null(),
+            Self::Boolean(column) => column.push(None),
+            Self::Integer(column) => column.push(None),
+            Self::Bigint(column) => column.push(None),
+            Self::Double(column) => column.push(None),
+            Self::Decimal(column) => column.push(None),
+            Self::Text(column) => column.push(None),
+            Self::Date(column) => column.push(None),
+            Self::Timestamp(column) => column.push(None),
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
+    fn truncate(&mut self, rows: usize) {
         match self {
-            Self::Boolean(builder) => Arc::new(builder.finish()),
-            Self::Integer(builder) => Arc::new(builder.finish()),
-            Self::Bigint(builder) => Arc::new(builder.finish()),
-            Self::Double(builder) => Arc::new(builder.finish()),
-            Self::Decimal(builder) => Arc::new(builder.finish()),
-            Self::Text(builder) => Arc::new(builder.finish()),
-            Self::Date(builder) => Arc::new(builder.finish()),
-            Self::Timestamp(builder) => Arc::new(builder.finish()),
+            Self::Boolean(column) => column.truncate(rows),
+            Self::Integer(column) => column.truncate(rows),
+            Self::Bigint(column) => column.truncate(rows),
+            Self::Double(column) => column.truncate(rows),
+            Self::Decimal(column) => column.truncate(rows),
+            Self::Text(column) => column.truncate(rows),
+            Self::Date(column) => column.truncate(rows),
+            Self::Timestamp(column) => column.truncate(rows),
+        }
+    }
+
+    fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        match self {
+            Self::Boolean(column) => Ok(column.finish()),
+            Self::Integer(column) => column.finish(),
+            Self::Bigint(column) => column.finish(),
+            Self::Double(column) => column.finish(),
+            Self::Decimal(column) => column.finish(),
+            Self::Text(column) => column.finish(),
+            Self::Date(column) => column.finish(),
+            Self::Timestamp(column) => column.finish(),
         }
     }
 }

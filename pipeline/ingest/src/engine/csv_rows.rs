@@ -1,293 +1,253 @@
 //! CSV records to rows of a full load.
 //!
-//! Columns are found by header name, or through a mapping. Without a mapping a contract column that the header lacks is
-//! absent, and a violation of every row if it is required; header columns beyond the contract are ignored and counted. With a
-//! mapping, columns it does not fill are NULL.
+//! The header is read on the way; what it says of the columns is in `csv_plan`. A required column that the header lacks is a
+//! violation of every row.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::io::Read;
 
 use lakebed_contract::envelope::Operation;
 use lakebed_contract::{Column, Position, TableContract};
-use sha2::{Digest, Sha256};
 
-use super::csv::{Fields, Reader};
+use super::block::{Block, Blocks};
+use super::columns::{BronzeColumns, RowMark};
+use super::csv::{Content, CsvCutter, Fields, Records};
+use super::csv_plan::{CellSource, CsvFormat, FieldTransform, Plan};
 use super::encoding::Encoding;
-use super::record::{Cell, Record, RecordSource, Row, Rule, Violation};
+use super::record::{Parse, Rule, Tally, Violation};
 use super::value::{Value, wrong_type};
 use super::{EngineError, Job};
 
-/// How a CSV object is written and where its columns belong.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CsvFormat {
-    /// Encoding of the text.
-    pub encoding: Encoding,
-    /// Field separator.
-    pub delimiter: u8,
-    /// Whether the first record names the columns; without, columns are named `1`, `2`, ….
-    pub header: bool,
-    /// An unquoted text that means NULL, beside the empty one.
-    pub null: Option<String>,
-    /// Contract column → where its values come from; `None`: from the header column of the same name.
-    pub columns: Option<BTreeMap<String, ColumnSource>>,
+/// The blocks of one CSV object, and what its rows are read by.
+pub(super) struct CsvObject<'t, R> {
+    pub(super) blocks: CsvBlocks<R>,
+    pub(super) rows: CsvRows<'t>,
 }
 
-impl Default for CsvFormat {
-    /// A Postgres export: UTF-8, commas, a header with the contract's names.
-    fn default() -> Self {
-        Self { encoding: Encoding::Utf8, delimiter: b',', header: true, null: None, columns: None }
-    }
+/// Blocks without the header, each with the width of a record as far as it is known.
+pub(super) struct CsvBlocks<R> {
+    blocks: Blocks<R, CsvCutter>,
+    delimiter: u8,
+    /// What follows the header in its block.
+    first: Option<Block>,
+    width: Option<usize>,
 }
 
-/// Where the values of a contract column come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ColumnSource {
-    /// A column of the file.
-    Column {
-        /// Its name in the header.
-        name: String,
-        /// What is done to it.
-        transform: Option<FieldTransform>,
-    },
-    /// The same text in every row.
-    Constant(String),
-}
-
-/// What may be done to a field before it is read as its column's type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldTransform {
-    /// Seconds since 1970 to an instant.
-    EpochSeconds,
-    /// A natural key to a stable positive number: 63 bits of the SHA-256 of its UTF-8 text. Empty is NULL.
-    Hash63,
-}
-
-impl FieldTransform {
-    fn apply<'a>(self, text: &str) -> Option<Value<'a>> {
-        match self {
-            Self::EpochSeconds => Value::from_epoch_seconds(text),
-            Self::Hash63 => Some(hash63(text).map_or(Value::Null, Value::Bigint)),
-        }
-    }
-}
-
-fn hash63(text: &str) -> Option<i64> {
-    if text.is_empty() {
-        return None;
-    }
-    let digest = Sha256::digest(text.as_bytes());
-    let first = u64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 digest has 32 bytes"));
-    Some(((first >> 1) as i64).max(1))
-}
-
-/// Rows of one CSV object.
-pub(super) struct CsvRows<'t, R> {
-    records: Reader<R>,
+/// Reads the rows of one CSV object.
+pub(super) struct CsvRows<'t> {
     table: &'t TableContract,
     format: &'t CsvFormat,
     plan: Plan<'t>,
-    generation: i32,
-    commit_timestamp: i64,
-    extra_values: u64,
+    key_columns: usize,
+    mark: RowMark,
 }
 
-/// Where each contract column lies in this object.
-struct Plan<'t> {
-    cells: Vec<CellSource<'t>>,
-    /// Fields of a whole record; `None` until the first record of a file without header.
-    width: Option<usize>,
-    extra_columns: u64,
-}
-
-enum CellSource<'t> {
-    Field(usize, Option<FieldTransform>),
-    Constant(&'t str),
-    Null,
-    Absent,
-}
-
-impl<'t, R: Read> CsvRows<'t, R> {
-    pub(super) fn open(source: R, format: &'t CsvFormat, job: &Job<'t>) -> Result<Self, EngineError> {
-        let mut records = Reader::new(source, format.delimiter);
+impl<'t, R: Read> CsvObject<'t, R> {
+    pub(super) fn open(
+        source: R,
+        format: &'t CsvFormat,
+        job: &Job<'t>,
+        block_bytes: usize,
+    ) -> Result<Self, EngineError> {
+        let mut blocks = CsvBlocks::open(source, format.delimiter, block_bytes);
         let plan = if format.header {
-            let header = match records.next()? {
-                None => Vec::new(),
-                Some(Err(why)) => return Err(EngineError::unreadable(format!("the header is not CSV: {why}"))),
-                Some(Ok(fields)) => read_header(fields, format.encoding)?,
-            };
-            Plan::by_header(job.table, format, &header)?
+            Plan::by_header(job.table, format, &blocks.read_header(format.encoding)?)?
         } else {
             Plan::by_number(job.table, format)?
         };
         let generation = i32::try_from(Position::load(job.generation).generation)
             .map_err(|_| EngineError::unreadable("the generation in the key is out of range"))?;
-        Ok(Self {
-            records,
-            table: job.table,
-            format,
-            plan,
+        let mark = RowMark {
+            operation: Operation::Load,
             generation,
+            commit_lsn: 0,
+            ordinal: 0,
             commit_timestamp: job.last_modified,
-            extra_values: 0,
-        })
+        };
+        let rows = CsvRows { table: job.table, format, plan, key_columns: job.table.key_columns().count(), mark };
+        Ok(Self { blocks, rows })
     }
 }
 
-fn read_header(fields: &Fields, encoding: Encoding) -> Result<Vec<String>, EngineError> {
-    let names = (0..fields.len()).filter_map(|at| fields.get(at));
-    let names = names.map(|(bytes, _)| encoding.decode(bytes).map(Cow::into_owned));
+impl<R: Read> CsvBlocks<R> {
+    pub(super) fn open(source: R, delimiter: u8, block_bytes: usize) -> Self {
+        let blocks = Blocks::new(source, CsvCutter::new(delimiter), block_bytes);
+        Self { blocks, delimiter, first: None, width: None }
+    }
+
+    /// The next block, in `buffer`.
+    pub(super) fn next(&mut self, buffer: Vec<u8>) -> Result<Option<Block>, EngineError> {
+        let block = match self.first.take() {
+            Some(block) => Some(block),
+            None => self.blocks.next(buffer)?,
+        };
+        let Some(mut block) = block else { return Ok(None) };
+        block.width = self.width;
+        if self.width.is_none() {
+            let mut records = Records::new(block.bytes(), self.delimiter, None);
+            while records.width.is_none() && records.next(&mut Fields::default()).is_some() {}
+            self.width = records.width;
+        }
+        Ok(Some(block))
+    }
+
+    /// Reads the first record as names; an object without any has none.
+    fn read_header(&mut self, encoding: Encoding) -> Result<Vec<String>, EngineError> {
+        self.first_record(|fields, block| read_header(fields, block, encoding))
+    }
+
+    /// Leaves out the first record, whatever it is.
+    pub(super) fn skip_header(&mut self) -> Result<(), EngineError> {
+        self.first_record(|_, _| Ok(Vec::new())).map(drop)
+    }
+
+    fn first_record(
+        &mut self,
+        names: impl Fn(&Fields, &[u8]) -> Result<Vec<String>, EngineError>,
+    ) -> Result<Vec<String>, EngineError> {
+        let no_csv = |why| EngineError::unreadable(format!("the header is not CSV: {why}"));
+        let mut fields = Fields::default();
+        while let Some(mut block) = self.blocks.next(Vec::new())? {
+            if let Some(why) = block.broken {
+                return Err(no_csv(why));
+            }
+            let mut records = Records::new(block.bytes(), self.delimiter, None);
+            let Some(record) = records.next(&mut fields) else { continue };
+            record.map_err(no_csv)?;
+            let (names, position) = (names(&fields, block.bytes())?, records.position());
+            block.skip(position);
+            self.width = Some(fields.len());
+            self.first = Some(block);
+            return Ok(names);
+        }
+        self.width = Some(0);
+        Ok(Vec::new())
+    }
+}
+
+fn read_header(fields: &Fields, block: &[u8], encoding: Encoding) -> Result<Vec<String>, EngineError> {
+    let names = (0..fields.len()).filter_map(|at| fields.get(block, at));
+    let names = names.map(|(content, _)| encoding.decode(content.bytes()).map(Cow::into_owned));
     names
         .collect::<Option<_>>()
         .ok_or_else(|| EngineError::unreadable("the header is not text in the object's encoding"))
 }
 
-impl<'t> Plan<'t> {
-    fn by_header(table: &'t TableContract, format: &'t CsvFormat, header: &[String]) -> Result<Self, EngineError> {
-        // An empty object has no header and no rows to miss one.
-        let locate = |name: &str| {
-            let mut found = header.iter().enumerate().filter(|(_, column)| *column == name).map(|(at, _)| at);
-            match (found.next(), found.next()) {
-                (_, Some(_)) => Err(EngineError::unreadable(format!("the header names column `{name}` twice"))),
-                (first, None) => Ok(first),
+impl Parse for CsvRows<'_> {
+    fn parse(&self, block: &Block, columns: &mut BronzeColumns, tally: &mut Tally) {
+        if let Some(why) = block.broken {
+            tally.rows_in += 1;
+            return tally.violation(Violation::new(Rule::CsvSyntax, why).of(Operation::Load));
+        }
+        let bytes = block.bytes();
+        // Checked once for all fields, where it holds for all.
+        let text = self.format.encoding.has_utf8_fields().then(|| std::str::from_utf8(bytes).ok()).flatten();
+        let mut records = Records::new(bytes, self.format.delimiter, block.width);
+        let mut fields = Fields::default();
+        while let Some(record) = records.next(&mut fields) {
+            tally.rows_in += 1;
+            let width = records.width.unwrap_or_default();
+            let row = match record {
+                Err(why) => Err(Violation::new(Rule::CsvSyntax, why)),
+                Ok(()) if fields.len() != width => {
+                    Err(Violation::new(Rule::FieldCount, format!("{} fields, expected {width}", fields.len())))
+                }
+                Ok(()) => {
+                    tally.extra_values += self.plan.extra_columns;
+                    self.read_row(&Record { fields: &fields, bytes, text }, columns)
+                }
+            };
+            match row {
+                Ok(()) => columns.end_row(&self.mark),
+                Err(violation) => {
+                    columns.drop_row();
+                    tally.violation(violation.of(Operation::Load));
+                }
             }
-        };
-        let plan = Self::new(table, format, locate, !header.is_empty())?;
-        let extra_columns = match format.columns {
-            Some(_) => 0,
-            None => header.iter().filter(|name| table.column(name).is_none()).count() as u64,
-        };
-        Ok(Self { width: Some(header.len()), extra_columns, ..plan })
-    }
-
-    fn by_number(table: &'t TableContract, format: &'t CsvFormat) -> Result<Self, EngineError> {
-        let locate = |name: &str| match name.parse::<usize>() {
-            Ok(number) if number > 0 => Ok(Some(number - 1)),
-            _ => Err(EngineError::unreadable(format!("without a header, column `{name}` must be a number from 1"))),
-        };
-        Self::new(table, format, locate, true)
-    }
-
-    fn new(
-        table: &'t TableContract,
-        format: &'t CsvFormat,
-        locate: impl Fn(&str) -> Result<Option<usize>, EngineError>,
-        has_rows: bool,
-    ) -> Result<Self, EngineError> {
-        let mut cells = Vec::with_capacity(table.columns.len());
-        for column in &table.columns {
-            cells.push(match &format.columns {
-                None => locate(&column.name)?.map_or(CellSource::Absent, |at| CellSource::Field(at, None)),
-                Some(mapped) => match mapped.get(&column.name) {
-                    None => CellSource::Null,
-                    Some(ColumnSource::Constant(text)) => CellSource::Constant(text),
-                    Some(ColumnSource::Column { name, transform }) => match locate(name)? {
-                        Some(at) => CellSource::Field(at, *transform),
-                        None if has_rows => {
-                            return Err(EngineError::unreadable(format!(
-                                "the header lacks column `{name}`, which the mapping gives to `{}`",
-                                column.name
-                            )));
-                        }
-                        None => CellSource::Null,
-                    },
-                },
-            });
         }
-        Ok(Self { cells, width: None, extra_columns: 0 })
     }
 }
 
-impl<R: Read> RecordSource for CsvRows<'_, R> {
-    fn next(&mut self) -> Result<Option<Record<'_>>, EngineError> {
-        let Some(record) = self.records.next()? else { return Ok(None) };
-        let fields = match record {
-            Ok(fields) => fields,
-            Err(why) => return Ok(Some(Record::Bad(Violation::new(Rule::CsvSyntax, why).of(Operation::Load)))),
-        };
-        let width = *self.plan.width.get_or_insert(fields.len());
-        if fields.len() != width {
-            let reason = format!("{} fields, expected {width}", fields.len());
-            return Ok(Some(Record::Bad(Violation::new(Rule::FieldCount, reason).of(Operation::Load))));
-        }
-        self.extra_values += self.plan.extra_columns;
-        let cells = self.table.columns.iter().zip(&self.plan.cells);
-        let cells = cells.map(|(column, source)| read_cell(column, source, fields, self.format));
-        Ok(Some(match cells.collect::<Result<Vec<_>, _>>() {
-            Err(violation) => Record::Bad(violation.of(Operation::Load)),
-            Ok(cells) => Record::Good(Row {
-                cells,
-                old_keys: vec![Value::Null; self.table.key_columns().count()],
-                operation: Operation::Load,
-                generation: self.generation,
-                commit_lsn: 0,
-                ordinal: 0,
-                commit_timestamp: self.commit_timestamp,
-            }),
-        }))
-    }
-
-    fn extra_values(&self) -> u64 {
-        self.extra_values
-    }
-}
-
-fn read_cell<'a>(
-    column: &Column,
-    source: &CellSource<'a>,
+/// One record and the block it lies in.
+struct Record<'a> {
     fields: &'a Fields,
-    format: &CsvFormat,
-) -> Result<Cell<'a>, Violation> {
-    let value = match source {
-        CellSource::Absent if !column.nullable => {
-            let reason = format!("the header lacks column `{}`", column.name);
-            return Err(Violation::new(Rule::MissingColumn, reason));
-        }
-        CellSource::Absent => return Ok(Cell::Absent),
-        CellSource::Null => Value::Null,
-        CellSource::Constant(text) => {
-            Value::parse(Cow::Borrowed(text), column.column_type).ok_or_else(|| wrong_type(column))?
-        }
-        CellSource::Field(at, transform) => {
-            let missing = || Violation::new(Rule::FieldCount, format!("no field for column `{}`", column.name));
-            let (bytes, quoted) = fields.get(*at).ok_or_else(missing)?;
-            let is_null =
-                !quoted && (bytes.is_empty() || format.null.as_ref().is_some_and(|null| null.as_bytes() == bytes));
-            if is_null { Value::Null } else { read_field(column, bytes, *transform, format.encoding)? }
-        }
-    };
-    if value == Value::Null && !column.nullable {
-        let rule = if column.is_key { Rule::MissingKey } else { Rule::Null };
-        return Err(Violation::new(rule, format!("column `{}` is NULL", column.name)));
-    }
-    Ok(Cell::Value(value))
-}
-
-fn read_field<'a>(
-    column: &Column,
     bytes: &'a [u8],
-    transform: Option<FieldTransform>,
-    encoding: Encoding,
-) -> Result<Value<'a>, Violation> {
-    let undecodable =
-        || Violation::new(Rule::Encoding, format!("column `{}` is not text in the object's encoding", column.name));
-    let text = encoding.decode(bytes).ok_or_else(undecodable)?;
-    let value = match transform {
-        Some(transform) => transform.apply(&text),
-        None => Value::parse(text, column.column_type),
-    };
-    value.ok_or_else(|| wrong_type(column))
+    /// The block as text, if it is all UTF-8.
+    text: Option<&'a str>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl CsvRows<'_> {
+    #[inline]
+    fn read_row(&self, record: &Record<'_>, columns: &mut BronzeColumns) -> Result<(), Violation> {
+        for (at, (column, source)) in self.table.columns.iter().zip(&self.plan.cells).enumerate() {
+            match self.read_cell(column, source, record)? {
+                Some(value) => columns.value(at, value),
+                None => columns.absent(at),
+            }
+        }
+        (0..self.key_columns).for_each(|key| columns.old_key(key, Value::Null));
+        Ok(())
+    }
 
-    /// Expected values computed with Python's `hashlib`, not with this code.
-    #[test]
-    fn natural_keys_have_stable_numbers() {
-        assert_eq!(hash63("chaunur"), Some(1_299_108_538_725_267_675));
-        assert_eq!(hash63("José"), Some(1_324_433_992_104_465_855));
-        assert_eq!(hash63(""), None);
+    /// The value of a column; `None` when it is absent.
+    #[inline]
+    fn read_cell<'a>(
+        &'a self,
+        column: &Column,
+        source: &CellSource<'a>,
+        record: &Record<'a>,
+    ) -> Result<Option<Value<'a>>, Violation> {
+        let value = match source {
+            CellSource::Field(at, transform) => {
+                let missing = || Violation::new(Rule::FieldCount, format!("no field for column `{}`", column.name));
+                let (content, quoted) = record.fields.get(record.bytes, *at).ok_or_else(missing)?;
+                if !quoted && self.is_null(content.bytes()) {
+                    Value::Null
+                } else {
+                    self.read_field(column, content, *transform, record)?
+                }
+            }
+            CellSource::Absent if !column.nullable => {
+                let reason = format!("the header lacks column `{}`", column.name);
+                return Err(Violation::new(Rule::MissingColumn, reason));
+            }
+            CellSource::Absent => return Ok(None),
+            CellSource::Null => Value::Null,
+            CellSource::Constant(value) => value.clone().ok_or_else(|| wrong_type(column))?,
+        };
+        if !column.nullable && value == Value::Null {
+            let rule = if column.is_key { Rule::MissingKey } else { Rule::Null };
+            return Err(Violation::new(rule, format!("column `{}` is NULL", column.name)));
+        }
+        Ok(Some(value))
+    }
+
+    /// Whether an unquoted field says NULL.
+    #[inline]
+    fn is_null(&self, bytes: &[u8]) -> bool {
+        bytes.is_empty() || self.format.null.as_ref().is_some_and(|null| null.as_bytes() == bytes)
+    }
+
+    #[inline]
+    fn read_field<'a>(
+        &self,
+        column: &Column,
+        content: Content<'a>,
+        transform: Option<FieldTransform>,
+        record: &Record<'a>,
+    ) -> Result<Value<'a>, Violation> {
+        // A field ends beside ASCII bytes, so it is cut out of the text whole.
+        let checked = match (record.text, content) {
+            (Some(text), Content::Of(start, bytes)) => text.get(start..start + bytes.len()).map(Cow::Borrowed),
+            _ => self.format.encoding.decode(content.bytes()),
+        };
+        let undecodable =
+            || Violation::new(Rule::Encoding, format!("column `{}` is not text in the object's encoding", column.name));
+        let text = checked.ok_or_else(undecodable)?;
+        let value = match transform {
+            Some(transform) => transform.apply(&text),
+            None => Value::parse(text, column.column_type),
+        };
+        value.ok_or_else(|| wrong_type(column))
     }
 }

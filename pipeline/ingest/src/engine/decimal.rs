@@ -1,8 +1,65 @@
 //! Decimal text to integer arithmetic, exactly: `4.50`, `-0`, `1.2345678901234567E+17`. Never through a float.
+//!
+//! Nearly every number is a few digits with or without a point; those take a short way through 64 bits, the rest the long one.
+
+/// Digits that fit into 64 bits whatever they are.
+const DIGITS_SHORT: usize = 18;
 
 /// `text` times ten to the power of `scale`, if that is an integer that fits; `None` when `text` is no number or a
 /// non-zero digit would be lost.
+#[inline]
 pub(super) fn exact(text: &str, scale: u8) -> Option<i128> {
+    short(text.as_bytes(), scale).map(i128::from).or_else(|| exact_long(text, scale))
+}
+
+/// The value of a text like `-12` or `4.5` with few digits, or `None` for any other.
+#[inline]
+pub(super) fn short(text: &[u8], scale: u8) -> Option<i64> {
+    let (negative, unsigned) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        _ => (false, text),
+    };
+    if unsigned.is_empty() || unsigned.len() > DIGITS_SHORT {
+        return None;
+    }
+    let (mut number, mut point) = (0i64, None);
+    for (at, byte) in unsigned.iter().enumerate() {
+        match byte.wrapping_sub(b'0') {
+            digit @ 0..=9 => number = number * 10 + i64::from(digit),
+            _ if *byte == b'.' && point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let fraction = point.map_or(0, |point| unsigned.len() - point - 1);
+    let digits = unsigned.len() - usize::from(point.is_some());
+    let missing = usize::from(scale).checked_sub(fraction)?;
+    if digits == 0 || digits + missing > DIGITS_SHORT {
+        return None;
+    }
+    let scaled = number * POWERS_OF_TEN[missing];
+    Some(if negative { -scaled } else { scaled })
+}
+
+/// Ten to the power of `precision`, which no unscaled value of that precision reaches. At most 38.
+#[inline]
+pub(super) fn limit(precision: u8) -> u128 {
+    match POWERS_OF_TEN.get(usize::from(precision)) {
+        Some(power) => u128::from(power.unsigned_abs()),
+        None => 10u128.pow(u32::from(precision)),
+    }
+}
+
+const POWERS_OF_TEN: [i64; DIGITS_SHORT + 1] = {
+    let mut powers = [1; DIGITS_SHORT + 1];
+    let mut at = 1;
+    while at <= DIGITS_SHORT {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
+fn exact_long(text: &str, scale: u8) -> Option<i128> {
     let (negative, unsigned) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -102,6 +159,13 @@ mod tests {
             prop_assert_eq!(exact(&value.to_string(), 0), expected);
             prop_assert_eq!(exact(&format!("{value}.{}", "0".repeat(zeros)), 0), expected);
             prop_assert_eq!(exact(&format!("{value}{}e-{zeros}", "0".repeat(zeros)), 0), expected);
+        }
+
+        #[test]
+        fn the_short_way_leads_where_the_long_one_does(text in "-?[0-9]{0,20}(\\.[0-9]{0,4})?", scale in 0u8..=38) {
+            if let Some(value) = short(text.as_bytes(), scale) {
+                prop_assert_eq!(exact_long(&text, scale), Some(i128::from(value)));
+            }
         }
 
         #[test]

@@ -3,67 +3,103 @@
 //! A column that is not a member is absent, not NULL. A delete tells its key and nothing else, whatever other members say. A
 //! record without a readable position is a violation: its place in the order is never guessed.
 
-use std::io::Read;
-
-use lakebed_contract::envelope::{ColumnValues, Envelope, Operation, RecordType};
-use lakebed_contract::{Column, TableContract};
+use lakebed_contract::TableContract;
+use lakebed_contract::envelope::{Operation, RecordType};
 use serde::Deserialize;
 
-use super::json::Documents;
-use super::record::{AWSDMS_RECORD, CONTROL_RECORD, Cell, Record, RecordSource, Row, Rule, Violation};
+use super::block::Block;
+use super::columns::{BronzeColumns, RowMark};
+use super::envelope::{DmsRecord, Members};
+use super::json::{Splitter, Step};
+use super::record::{AWSDMS_RECORD, CONTROL_RECORD, Parse, Rule, Tally, Violation};
 use super::value::Value;
-use super::{EngineError, time};
+use super::{RECORD_BYTES_MAX, time};
 
-/// Rows of one JSON object.
-pub(super) struct JsonRows<'t, R> {
-    documents: Documents<R>,
-    table: &'t TableContract,
-    /// The record that the last row borrows from.
-    envelope: Option<Envelope>,
-    extra_values: u64,
+/// Reads the rows of one JSON object.
+pub(super) struct JsonRows<'t> {
+    pub(super) table: &'t TableContract,
 }
 
-impl<'t, R: Read> JsonRows<'t, R> {
-    pub(super) fn new(source: R, table: &'t TableContract) -> Self {
-        Self { documents: Documents::new(source), table, envelope: None, extra_values: 0 }
+/// What a document is.
+enum Found {
+    Row,
+    Bad(Violation),
+    Dropped(&'static str),
+}
+
+impl Parse for JsonRows<'_> {
+    fn parse(&self, block: &Block, columns: &mut BronzeColumns, tally: &mut Tally) {
+        let syntax = |at: usize, why: &str| {
+            let offset = block.offset + at as u64;
+            Violation::new(Rule::JsonSyntax, format!("{why} (document at byte {offset})"))
+        };
+        if let Some(why) = block.broken {
+            tally.rows_in += 1;
+            return tally.violation(syntax(0, why));
+        }
+        let bytes = block.bytes();
+        // Checked once for all documents, where it holds for all.
+        let text = std::str::from_utf8(bytes).ok();
+        let mut splitter = Splitter::default();
+        loop {
+            if let Some((record, end)) = text.and_then(|text| record_at(text, splitter.at)) {
+                splitter = Splitter::starting_at(end);
+                tally.rows_in += 1;
+                let found = self.read_record(&record, columns, tally);
+                count(found, columns, tally);
+                continue;
+            }
+            let found = match splitter.next(bytes, true) {
+                Step::Open | Step::Wreckage(..) => break,
+                Step::Broken(at, why) => Found::Bad(syntax(at, why)),
+                Step::Document(start, end) => match std::str::from_utf8(&bytes[start..end]) {
+                    Err(_) => {
+                        let offset = block.offset + start as u64;
+                        let reason = format!("not UTF-8 (document at byte {offset})");
+                        Found::Bad(Violation::new(Rule::Encoding, reason))
+                    }
+                    Ok(document) => match serde_json::from_str::<DmsRecord<'_>>(document) {
+                        Ok(record) => {
+                            tally.rows_in += 1;
+                            let found = self.read_record(&record, columns, tally);
+                            count(found, columns, tally);
+                            continue;
+                        }
+                        // The parser's own words may quote the document, so only their kind is kept.
+                        Err(error) if error.is_data() => read_sketch(document),
+                        Err(_) => Found::Bad(syntax(start, "not JSON")),
+                    },
+                },
+            };
+            tally.rows_in += 1;
+            count(found, columns, tally);
+        }
     }
 }
 
-impl<R: Read> RecordSource for JsonRows<'_, R> {
-    fn next(&mut self) -> Result<Option<Record<'_>>, EngineError> {
-        let Some((offset, document)) = self.documents.next()? else { return Ok(None) };
-        let syntax = |why: &str| Violation::new(Rule::JsonSyntax, format!("{why} (document at byte {offset})"));
-        let document = match document {
-            Ok(document) => document,
-            Err(why) => return Ok(Some(Record::Bad(syntax(why)))),
-        };
-        let Ok(text) = std::str::from_utf8(document) else {
-            let violation = Violation::new(Rule::Encoding, format!("not UTF-8 (document at byte {offset})"));
-            return Ok(Some(Record::Bad(violation)));
-        };
-        match serde_json::from_str(text) {
-            Ok(envelope) => self.envelope = Some(envelope),
-            // The parser's own words may quote the document, so only their kind is kept.
-            Err(error) if error.is_data() => return Ok(Some(read_sketch(text))),
-            Err(_) => return Ok(Some(Record::Bad(syntax("not JSON")))),
+fn count(found: Found, columns: &mut BronzeColumns, tally: &mut Tally) {
+    match found {
+        Found::Row => {}
+        Found::Dropped(rule) => tally.drop(rule),
+        Found::Bad(violation) => {
+            columns.drop_row();
+            tally.violation(violation);
         }
-        let envelope = self.envelope.as_ref().expect("just set");
-        if let Some(rule) = drop_rule(&envelope.metadata.schema_name, &envelope.metadata.table_name) {
-            return Ok(Some(Record::Dropped(rule)));
-        }
-        let operation = envelope.metadata.operation;
-        if envelope.metadata.record_type == RecordType::Control || !operation.is_data() {
-            return Ok(Some(Record::Dropped(CONTROL_RECORD)));
-        }
-        Ok(Some(match read_row(self.table, envelope, &mut self.extra_values) {
-            Ok(row) => Record::Good(row),
-            Err(violation) => Record::Bad(violation.of(operation)),
-        }))
     }
+}
 
-    fn extra_values(&self) -> u64 {
-        self.extra_values
+/// The record that begins at `at` or after white space, and where it ends. `None` for whatever is wrong: that is told by the
+/// longer way.
+fn record_at(text: &str, at: usize) -> Option<(DmsRecord<'_>, usize)> {
+    let bytes = text.as_bytes();
+    let start = at + bytes[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    if bytes.get(start) != Some(&b'{') {
+        return None;
     }
+    let mut records = serde_json::Deserializer::from_str(text.get(start..)?).into_iter();
+    let record = records.next()?.ok()?;
+    let length = records.byte_offset();
+    (length <= RECORD_BYTES_MAX).then_some((record, start + length))
 }
 
 fn drop_rule(schema: &str, table: &str) -> Option<&'static str> {
@@ -85,89 +121,113 @@ struct SketchMetadata {
     table_name: String,
 }
 
-fn read_sketch(text: &str) -> Record<'static> {
+fn read_sketch(text: &str) -> Found {
     let Ok(Sketch { metadata }) = serde_json::from_str(text) else {
-        return Record::Bad(Violation::new(Rule::Envelope, "not a DMS record"));
+        return Found::Bad(Violation::new(Rule::Envelope, "not a DMS record"));
     };
     if let Some(rule) = drop_rule(&metadata.schema_name, &metadata.table_name) {
-        return Record::Dropped(rule);
+        return Found::Dropped(rule);
     }
     if metadata.record_type == "control" {
-        return Record::Dropped(CONTROL_RECORD);
+        return Found::Dropped(CONTROL_RECORD);
     }
     let known = serde_json::from_value::<Operation>(metadata.operation.into()).is_ok();
-    Record::Bad(if known {
+    Found::Bad(if known {
         Violation::new(Rule::Envelope, "not a DMS data record")
     } else {
         Violation::new(Rule::UnknownOperation, "`metadata.operation` is none of load, insert, update, delete")
     })
 }
 
-fn read_row<'a>(table: &TableContract, envelope: &'a Envelope, extra_values: &mut u64) -> Result<Row<'a>, Violation> {
-    let metadata = &envelope.metadata;
-    let operation = metadata.operation;
-    if metadata.table_name != table.name || metadata.schema_name != table.schema {
-        return Err(Violation::new(
-            Rule::OtherTable,
-            format!("the record is not of `{}.{}`", table.schema, table.name),
-        ));
-    }
-    let unplaced = || Violation::new(Rule::Position, "no readable `stream-position`");
-    let position = envelope.position().map_err(|_| unplaced())?;
-    let commit_timestamp = match operation {
-        Operation::Load => Some(&metadata.timestamp),
-        _ => metadata.commit_timestamp.as_ref(),
-    };
-    let commit_timestamp = commit_timestamp
-        .and_then(|text| time::timestamp(text))
-        .ok_or_else(|| Violation::new(Rule::CommitTimestamp, "no readable commit time"))?;
-    if envelope.data.is_none() && operation != Operation::Delete {
-        return Err(Violation::new(Rule::Envelope, "a data record without `data`"));
-    }
-    let cells = read_cells(table, envelope)?;
-    let members = envelope.data.as_ref().map_or(0, |data| data.0.len());
-    let matched = envelope
-        .data
-        .as_ref()
-        .map_or(0, |data| table.columns.iter().filter(|column| data.get(&column.name).is_some()).count());
-    *extra_values += members.saturating_sub(matched) as u64;
-    let old_keys = table.key_columns().map(|column| {
-        let before = envelope.before_image.as_ref().and_then(|before| before.get(&column.name));
-        before.map_or(Ok(Value::Null), |json| Value::from_json(json, column))
-    });
-    Ok(Row {
-        cells,
-        old_keys: old_keys.collect::<Result<_, _>>()?,
-        operation,
-        generation: i32::try_from(position.generation).map_err(|_| unplaced())?,
-        commit_lsn: i64::try_from(position.commit_lsn.0).map_err(|_| unplaced())?,
-        ordinal: i64::try_from(position.ordinal).map_err(|_| unplaced())?,
-        commit_timestamp,
-    })
-}
-
-fn read_cells<'a>(table: &TableContract, envelope: &'a Envelope) -> Result<Vec<Cell<'a>>, Violation> {
-    let is_delete = envelope.metadata.operation == Operation::Delete;
-    let member = |image: &'a Option<ColumnValues>, column: &Column| image.as_ref()?.get(&column.name);
-    let mut cells = Vec::with_capacity(table.columns.len());
-    for column in &table.columns {
-        let json = match (is_delete, column.is_key) {
-            (true, false) => None,
-            (true, true) => member(&envelope.data, column)
-                .filter(|json| *json != "null")
-                .or_else(|| member(&envelope.before_image, column)),
-            (false, _) => member(&envelope.data, column),
-        };
-        let cell = json.map_or(Ok(Cell::Absent), |json| Value::from_json(json, column).map(Cell::Value))?;
-        match (&cell, column.is_key) {
-            (Cell::Absent | Cell::Value(Value::Null), true) => {
-                return Err(Violation::new(Rule::MissingKey, format!("key column `{}` has no value", column.name)));
+impl JsonRows<'_> {
+    /// Puts the row of a record into `columns`, or says why there is none.
+    fn read_record(&self, record: &DmsRecord<'_>, columns: &mut BronzeColumns, tally: &mut Tally) -> Found {
+        if let Some(rule) = drop_rule(&record.metadata.schema_name, &record.metadata.table_name) {
+            return Found::Dropped(rule);
+        }
+        let operation = record.metadata.operation;
+        if record.metadata.record_type == RecordType::Control || !operation.is_data() {
+            return Found::Dropped(CONTROL_RECORD);
+        }
+        match self.read_row(record, columns, &mut tally.extra_values) {
+            Ok(mark) => {
+                columns.end_row(&mark);
+                Found::Row
             }
-            (Cell::Value(Value::Null), false) if !column.nullable => {
-                return Err(Violation::new(Rule::Null, format!("column `{}` is NULL", column.name)));
-            }
-            _ => cells.push(cell),
+            Err(violation) => Found::Bad(violation.of(operation)),
         }
     }
-    Ok(cells)
+
+    fn read_row(
+        &self,
+        record: &DmsRecord<'_>,
+        columns: &mut BronzeColumns,
+        extra_values: &mut u64,
+    ) -> Result<RowMark, Violation> {
+        let (table, metadata) = (self.table, &record.metadata);
+        let operation = metadata.operation;
+        if metadata.table_name != table.name || metadata.schema_name != table.schema {
+            return Err(Violation::new(
+                Rule::OtherTable,
+                format!("the record is not of `{}.{}`", table.schema, table.name),
+            ));
+        }
+        let unplaced = || Violation::new(Rule::Position, "no readable `stream-position`");
+        let position = record.position().map_err(|_| unplaced())?;
+        let commit_timestamp = match operation {
+            Operation::Load => Some(&metadata.timestamp),
+            _ => metadata.commit_timestamp.as_ref().map(|text| &text.0),
+        };
+        let commit_timestamp = commit_timestamp
+            .and_then(|text| time::timestamp(text))
+            .ok_or_else(|| Violation::new(Rule::CommitTimestamp, "no readable commit time"))?;
+        if record.data.is_none() && operation != Operation::Delete {
+            return Err(Violation::new(Rule::Envelope, "a data record without `data`"));
+        }
+        let aligned = record.data.as_ref().map_or(0, |data| data.aligned_with(&table.columns));
+        self.read_cells(record, aligned, columns)?;
+        if let Some(data) = &record.data {
+            let matched = table.columns[aligned..].iter().filter(|column| data.find(&column.name).is_some()).count();
+            *extra_values += data.len().saturating_sub(aligned + matched) as u64;
+        }
+        for (key, column) in table.key_columns().enumerate() {
+            let before = record.before_image.as_ref().and_then(|before| before.find(&column.name));
+            columns.old_key(key, before.map_or(Ok(Value::Null), |json| Value::from_json(json, column))?);
+        }
+        Ok(RowMark {
+            operation,
+            generation: i32::try_from(position.generation).map_err(|_| unplaced())?,
+            commit_lsn: i64::try_from(position.commit_lsn.0).map_err(|_| unplaced())?,
+            ordinal: i64::try_from(position.ordinal).map_err(|_| unplaced())?,
+            commit_timestamp,
+        })
+    }
+
+    fn read_cells(&self, record: &DmsRecord<'_>, aligned: usize, columns: &mut BronzeColumns) -> Result<(), Violation> {
+        let is_delete = record.metadata.operation == Operation::Delete;
+        let before = |name: &str| record.before_image.as_ref().and_then(|image: &Members<'_>| image.find(name));
+        for (at, column) in self.table.columns.iter().enumerate() {
+            let member = || record.data.as_ref()?.get(at, aligned, column);
+            let json = match (is_delete, column.is_key) {
+                (true, false) => None,
+                (true, true) => member().filter(|json| *json != "null").or_else(|| before(&column.name)),
+                (false, _) => member(),
+            };
+            let value = json.map(|json| Value::from_json(json, column)).transpose()?;
+            match (&value, column.is_key) {
+                (None | Some(Value::Null), true) => {
+                    return Err(Violation::new(Rule::MissingKey, format!("key column `{}` has no value", column.name)));
+                }
+                (Some(Value::Null), false) if !column.nullable => {
+                    return Err(Violation::new(Rule::Null, format!("column `{}` is NULL", column.name)));
+                }
+                _ => {}
+            }
+            match value {
+                Some(value) => columns.value(at, value),
+                None => columns.absent(at),
+            }
+        }
+        Ok(())
+    }
 }

@@ -1,18 +1,24 @@
 //! One raw object in, masked bronze and quarantine out. Streaming, bounded, deterministic: same bytes in, same bytes out.
 //!
 //! ```text
-//! bytes → gunzip → CSV records | JSON documents → typed row → contract check → mask → Parquet
-//!                                                   │ violation → quarantine (rule, reason, row number; no values)
-//!                                                   └ dropped by a named rule, counted
+//! bytes → inflate → UTF-8 → blocks of whole records → CSV records | JSON documents → typed rows → contract check → mask → Parquet
+//!                                                                              │ violation → quarantine (rule, reason,
+//!                                                                              │             row number; no values)
+//!                                                                              └ dropped by a named rule, counted
 //! ```
 //!
+//! Blocks are read by several threads at once, row groups encoded by the same ones; neither how many there are nor where the
+//! blocks end can be seen in what comes out.
+//!
 //! Promises conservation (rows in = good + bad + dropped) and that an object which cannot be read to its end publishes
-//! nothing: an error leaves whatever was written to the caller's spool, and the caller throws it away. Synchronous; knows
+//! nothing: an error leaves whatever was written to the caller's spool, and the caller throws it away. Synchronous for its caller; knows
 //! no S3, no DynamoDB, no clock.
 
 mod decompress;
 mod encoding;
+mod transcode;
 
+mod block;
 mod csv;
 mod json;
 
@@ -20,43 +26,59 @@ mod decimal;
 mod time;
 mod value;
 
-mod csv_rows;
-mod json_rows;
+mod builders;
+mod columns;
 mod record;
 
-mod columns;
+mod csv_plan;
+mod csv_rows;
+mod envelope;
+mod json_rows;
+
 mod parquet;
 mod quarantine;
+mod row_groups;
+
+mod pipeline;
+mod sequence;
+mod state;
+
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod oracle;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use lakebed_contract::TableContract;
-use lakebed_mask::{MaskError, TableMasker};
+use lakebed_mask::{Coverage, MaskError, TableMasker};
 
-pub use self::csv_rows::{ColumnSource, CsvFormat, FieldTransform};
-pub use self::decompress::open as open_object;
+pub use self::csv_plan::{ColumnSource, CsvFormat, FieldTransform};
+pub use self::decompress::{Compression, ZSTD_WINDOW_LOG_MAX, open as open_object};
 pub use self::encoding::Encoding;
 
-use self::columns::BronzeColumns;
-use self::parquet::BronzeFile;
-use self::quarantine::QuarantineFile;
-use self::record::{Record, RecordSource};
+use self::block::Blocks;
+use self::csv_rows::{CsvBlocks, CsvObject};
+use self::sequence::Outputs;
 
 pub(crate) use self::value::Value;
 
-/// Rows per Arrow batch of the lite ingestor.
-pub const LITE_BATCH_ROWS: usize = 8_192;
-/// Rows per Arrow batch of the mass ingestor. A multiple of the lite figure, so both write the same Parquet pages.
-pub const MASS_BATCH_ROWS: usize = 8 * LITE_BATCH_ROWS;
-/// Text bytes at which a batch ends early, whatever its rows.
-pub const BATCH_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Threads of the lite ingestor, a Lambda of two processors at most.
+pub const LITE_THREADS: usize = 2;
+/// Plain bytes per block, the unit of work of a thread. Larger blocks do not make it faster, only later.
+pub const BLOCK_BYTES: usize = 1024 * 1024;
 /// Largest record, CSV or JSON. Kinesis stops at 10 MiB, and JSON escapes may double that.
 pub const RECORD_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Rows per Parquet row group.
 pub const ROW_GROUP_ROWS_MAX: usize = 65_536;
-/// Encoded bytes per Parquet row group.
-pub const ROW_GROUP_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Bytes of masked text at which a row group ends early.
+pub const ROW_GROUP_TEXT_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Threads of the mass ingestor: as many as the machine runs at once.
+pub fn mass_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
 
 /// How the records of an object are written.
 #[derive(Clone, Debug)]
@@ -68,15 +90,9 @@ pub enum Format {
 }
 
 impl Format {
-    /// Whether a key names a CSV object (`.csv`, `.csv.gz`); everything else is JSON.
+    /// Whether a key names a CSV object (`.csv`, `.csv.gz`, `.csv.zst`); everything else is JSON.
     pub fn is_csv_key(key: &str) -> bool {
-        let key = key.to_ascii_lowercase();
-        key.strip_suffix(".gz").unwrap_or(&key).ends_with(".csv")
-    }
-
-    /// Whether a key promises a gzip stream.
-    pub fn is_gzip_key(key: &str) -> bool {
-        key.to_ascii_lowercase().ends_with(".gz")
+        Compression::split_key(key).0.to_ascii_lowercase().ends_with(".csv")
     }
 }
 
@@ -89,16 +105,16 @@ pub struct Job<'a> {
     pub masker: &'a TableMasker,
     /// How the records are written.
     pub format: &'a Format,
-    /// Whether the key ends in `.gz`; such an object must be gzip. Others may be.
-    pub named_gzip: bool,
+    /// What the key promises; an object must be that. One without a promise may be compressed all the same.
+    pub compression: Compression,
     /// Full-load generation of CSV rows, from the key.
     pub generation: u32,
     /// Commit timestamp of CSV rows, microseconds since the epoch: the object's `LastModified`.
     pub last_modified: i64,
     /// Name of the object in the quarantine file.
     pub source_object: &'a str,
-    /// Rows per Arrow batch.
-    pub batch_rows: usize,
+    /// Threads to work with, the caller's among them. At least one is used.
+    pub threads: usize,
 }
 
 /// What became of the records.
@@ -114,6 +130,8 @@ pub struct Outcome {
     pub dropped: BTreeMap<&'static str, u64>,
     /// Values of columns the contract does not have (rule `extra-column`): ignored, their records kept.
     pub extra_values: u64,
+    /// What was masked in the rows of the bronze file.
+    pub coverage: Coverage,
 }
 
 impl Outcome {
@@ -152,7 +170,8 @@ impl EngineError {
     }
 }
 
-/// Ingests one object. Writes bronze and quarantine to two spools; a spool without rows stays empty.
+/// Ingests one object. Writes bronze and quarantine to two spools; a spool without rows stays empty. Neither depends on
+/// [`Job::threads`]. The source is read, and `progress` told the records done since its last call, on the caller's thread.
 ///
 /// # Errors
 /// See [`EngineError`]; nothing of what was written counts then.
@@ -163,59 +182,59 @@ pub fn ingest<B: Write + Send, Q: Write + Send>(
     job: &Job<'_>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Outcome, EngineError> {
-    let bytes = decompress::open(source, job.named_gzip)?;
-    match job.format {
-        Format::Json => run(json_rows::JsonRows::new(bytes, job.table), bronze, quarantine, job, progress),
-        Format::Csv(format) => run(csv_rows::CsvRows::open(bytes, format, job)?, bronze, quarantine, job, progress),
+    ingest_in(source, bronze, quarantine, job, &Sizes::of(job), progress)
+}
+
+/// What only speed and memory depend on, and how large row groups are.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    threads: usize,
+    block_bytes: usize,
+    row_group_rows: usize,
+    row_group_text_bytes: usize,
+}
+
+impl Sizes {
+    fn of(job: &Job<'_>) -> Self {
+        Self {
+            threads: job.threads,
+            block_bytes: BLOCK_BYTES,
+            row_group_rows: ROW_GROUP_ROWS_MAX,
+            row_group_text_bytes: ROW_GROUP_TEXT_BYTES_MAX,
+        }
     }
 }
 
-fn run<B: Write + Send, Q: Write + Send>(
-    mut records: impl RecordSource,
+/// The object's bytes as the readers want them: plain, and with ASCII as ASCII.
+fn open_text<'a>(
+    source: impl Read + 'a,
+    compression: Compression,
+    format: &Format,
+) -> Result<Box<dyn Read + 'a>, EngineError> {
+    transcode::open(decompress::open(source, compression)?, format)
+}
+
+fn ingest_in<B: Write + Send, Q: Write + Send>(
+    source: impl Read,
     bronze: B,
     quarantine: Q,
     job: &Job<'_>,
+    sizes: &Sizes,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Outcome, EngineError> {
-    let mut columns = BronzeColumns::new(job.table);
-    let mut bronze = BronzeFile::new(bronze, columns.schema());
-    let mut quarantine = QuarantineFile::new(quarantine, job.source_object);
-    let mut outcome = Outcome::default();
-    let mut reported = 0;
-    while let Some(record) = records.next()? {
-        outcome.rows_in += 1;
-        match record {
-            Record::Good(row) => {
-                columns.append(row);
-                outcome.rows_good += 1;
-                if columns.rows() >= job.batch_rows || columns.text_bytes() >= BATCH_BYTES_MAX {
-                    bronze.write(&job.masker.mask(columns.take()?)?)?;
-                    progress(outcome.rows_in - reported);
-                    reported = outcome.rows_in;
-                }
-            }
-            Record::Bad(violation) => {
-                quarantine.append(outcome.rows_in, &violation)?;
-                outcome.rows_bad += 1;
-            }
-            Record::Dropped(rule) => *outcome.dropped.entry(rule).or_default() += 1,
+    let bytes = open_text(source, job.compression, job.format)?;
+    let outputs = Outputs::new(bronze, quarantine, job, sizes);
+    match job.format {
+        Format::Json => {
+            let mut blocks = Blocks::new(bytes, json::JsonCutter::default(), sizes.block_bytes);
+            let rows = json_rows::JsonRows { table: job.table };
+            pipeline::run(|buffer| Ok(blocks.next(buffer)?), &rows, outputs, job, sizes, progress)
+        }
+        Format::Csv(format) => {
+            let CsvObject { mut blocks, rows } = CsvObject::open(bytes, format, job, sizes.block_bytes)?;
+            pipeline::run(|buffer| blocks.next(buffer), &rows, outputs, job, sizes, progress)
         }
     }
-    if columns.rows() > 0 {
-        bronze.write(&job.masker.mask(columns.take()?)?)?;
-    }
-    let written = (bronze.close()?, quarantine.close()?);
-    if outcome.rows_in > reported {
-        progress(outcome.rows_in - reported);
-    }
-    outcome.extra_values = records.extra_values();
-    assert_eq!(written, (outcome.rows_good, outcome.rows_bad), "every row that was counted is in its file");
-    assert_eq!(
-        outcome.rows_in,
-        outcome.rows_good + outcome.rows_bad + outcome.rows_dropped(),
-        "rows in are good, bad or dropped"
-    );
-    Ok(outcome)
 }
 
 /// Counts the records of an object and stops reading at `cap`. An object that turns out unreadable counts as far as it
@@ -223,9 +242,14 @@ fn run<B: Write + Send, Q: Write + Send>(
 ///
 /// # Errors
 /// Only [`EngineError::Source`].
-pub fn count_records(source: impl Read, named_gzip: bool, format: &Format, cap: u64) -> Result<u64, EngineError> {
+pub fn count_records(
+    source: impl Read,
+    compression: Compression,
+    format: &Format,
+    cap: u64,
+) -> Result<u64, EngineError> {
     let mut count = 0;
-    let counted = count_into(source, named_gzip, format, cap, &mut count);
+    let counted = count_into(source, compression, format, cap, &mut count);
     match counted {
         Ok(()) | Err(EngineError::Unreadable { .. }) => Ok(count),
         Err(error) => Err(error),
@@ -234,26 +258,40 @@ pub fn count_records(source: impl Read, named_gzip: bool, format: &Format, cap: 
 
 fn count_into(
     source: impl Read,
-    named_gzip: bool,
+    compression: Compression,
     format: &Format,
     cap: u64,
     count: &mut u64,
 ) -> Result<(), EngineError> {
-    let bytes = decompress::open(source, named_gzip)?;
+    let bytes = open_text(source, compression, format)?;
+    let mut buffer = Vec::new();
     match format {
         Format::Json => {
-            let mut documents = json::Documents::new(bytes);
-            while *count < cap && documents.next()?.is_some() {
-                *count += 1;
+            let mut blocks = Blocks::new(bytes, json::JsonCutter::default(), BLOCK_BYTES);
+            while *count < cap {
+                let Some(block) = blocks.next(buffer)? else { break };
+                *count += u64::from(block.broken.is_some());
+                let mut documents = json::Splitter::default();
+                while *count < cap && documents.next(block.bytes(), true) != json::Step::Open {
+                    *count += 1;
+                }
+                buffer = block.into_buffer();
             }
         }
         Format::Csv(format) => {
-            let mut rows = csv::Reader::new(bytes, format.delimiter);
+            let mut blocks = CsvBlocks::open(bytes, format.delimiter, BLOCK_BYTES);
             if format.header {
-                rows.next()?;
+                blocks.skip_header()?;
             }
-            while *count < cap && rows.next()?.is_some() {
-                *count += 1;
+            let mut fields = csv::Fields::default();
+            while *count < cap {
+                let Some(block) = blocks.next(buffer)? else { break };
+                *count += u64::from(block.broken.is_some());
+                let mut rows = csv::Records::new(block.bytes(), format.delimiter, block.width);
+                while *count < cap && rows.next(&mut fields).is_some() {
+                    *count += 1;
+                }
+                buffer = block.into_buffer();
             }
         }
     }

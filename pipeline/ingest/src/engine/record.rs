@@ -1,54 +1,47 @@
-//! What a record of a raw object becomes: a row, a violation, or nothing, by a named rule.
+//! What a record of a raw object becomes: a row, a violation, or nothing, by a named rule; and what counts them.
+
+use std::collections::BTreeMap;
 
 use lakebed_contract::envelope::Operation;
 
-use super::EngineError;
-use super::value::Value;
+use super::block::Block;
+use super::columns::BronzeColumns;
 
-/// Reads the records of one object in order.
-pub(super) trait RecordSource {
-    /// The next record; `None` at the end of the object.
-    fn next(&mut self) -> Result<Option<Record<'_>>, EngineError>;
-
-    /// Values so far of columns the contract does not have.
-    fn extra_values(&self) -> u64;
+/// What became of the records of one block, beside the rows that are good.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Records read.
+    pub(super) rows_in: u64,
+    /// Records that broke a rule, with their numbers from 1.
+    pub(super) violations: Vec<(u64, Violation)>,
+    /// Records dropped, by rule.
+    pub(super) dropped: BTreeMap<&'static str, u64>,
+    /// Values of columns the contract does not have.
+    pub(super) extra_values: u64,
 }
 
-/// One record.
-#[derive(Debug)]
-pub(super) enum Record<'a> {
-    Good(Row<'a>),
-    Bad(Violation),
-    /// Dropped by the rule of this name.
-    Dropped(&'static str),
+impl Tally {
+    /// Counts the present record as one that broke a rule.
+    pub(super) fn violation(&mut self, violation: Violation) {
+        self.violations.push((self.rows_in, violation));
+    }
+
+    /// Counts the present record as dropped.
+    pub(super) fn drop(&mut self, rule: &'static str) {
+        *self.dropped.entry(rule).or_default() += 1;
+    }
+}
+
+/// Reads the records of blocks, in any order and on any thread.
+pub(super) trait Parse: Sync {
+    /// Adds the good rows of a block to `columns`, and everything else to `tally`.
+    fn parse(&self, block: &Block, columns: &mut BronzeColumns, tally: &mut Tally);
 }
 
 /// Rule that drops DMS table events.
 pub(super) const CONTROL_RECORD: &str = "control-record";
 /// Rule that drops records of DMS's own `awsdms_*` tables.
 pub(super) const AWSDMS_RECORD: &str = "awsdms-record";
-
-/// A row that keeps its contract.
-#[derive(Debug)]
-pub(super) struct Row<'a> {
-    /// One per contract column.
-    pub(super) cells: Vec<Cell<'a>>,
-    /// The key before the change, one per key column; NULL when it did not change or nobody said.
-    pub(super) old_keys: Vec<Value<'a>>,
-    pub(super) operation: Operation,
-    pub(super) generation: i32,
-    pub(super) commit_lsn: i64,
-    pub(super) ordinal: i64,
-    /// Microseconds since the epoch.
-    pub(super) commit_timestamp: i64,
-}
-
-/// A column of a row: what it says, or that it says nothing, which is not NULL.
-#[derive(Debug)]
-pub(super) enum Cell<'a> {
-    Absent,
-    Value(Value<'a>),
-}
 
 /// The rules a record can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

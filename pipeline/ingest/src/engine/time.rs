@@ -3,7 +3,8 @@
 //! Instants come out in UTC; a text without a zone is UTC (DMS puts `Z` on plain timestamps, too). `infinity` becomes the
 //! moment DMS gives for it. Digits beyond the microsecond must be zero. Years are proleptic Gregorian and may lie before
 //! Christ or beyond 9999, as in Postgres; `24:00:00` and second 60 roll over, as there. Postgres's last 29 years, 294247 to
-//! 294276, do not fit into microseconds since 1970 and are refused.
+//! 294276, do not fit into microseconds since 1970 and are refused. The usual spelling takes a short way, every other a long
+//! one.
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -13,7 +14,12 @@ const FIRST_YEAR: i64 = -4_712;
 const LAST_YEAR: i64 = 294_276;
 
 /// Days since 1970-01-01.
+#[inline]
 pub(super) fn date(text: &str) -> Option<i32> {
+    text.as_bytes().try_into().ok().and_then(usual_day).or_else(|| any_date(text))
+}
+
+fn any_date(text: &str) -> Option<i32> {
     let day = match text {
         "infinity" => day_of(9_999, 12, 31)?,
         "-infinity" => day_of(FIRST_YEAR, 1, 1)?,
@@ -28,7 +34,63 @@ pub(super) fn date(text: &str) -> Option<i32> {
 }
 
 /// Microseconds since 1970-01-01T00:00:00Z.
+#[inline]
 pub(super) fn timestamp(text: &str) -> Option<i64> {
+    usual_timestamp(text.as_bytes()).or_else(|| any_timestamp(text))
+}
+
+/// An instant as nearly all are written, `2010-11-01 00:02:00.1+00` or `2010-11-01T00:02:00.100000Z`; `None` for any other.
+#[inline]
+fn usual_timestamp(text: &[u8]) -> Option<i64> {
+    let (moment, rest) = text.split_first_chunk::<19>()?;
+    let day = usual_day(moment.first_chunk()?)?;
+    let (hour, minute, second) = (two_digits(moment, 11), two_digits(moment, 14), two_digits(moment, 17));
+    let separated = (moment[10] == b'T' || moment[10] == b' ') && moment[13] == b':' && moment[16] == b':';
+    if !separated || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let digits = match rest {
+        [b'.', rest @ ..] => rest.iter().take(7).take_while(|byte| byte.is_ascii_digit()).count(),
+        _ => 0,
+    };
+    let (fraction, zone) = if digits == 0 { (&[][..], rest) } else { rest[1..].split_at(digits) };
+    if digits > 6 || !matches!(zone, b"Z" | b"" | b"+00" | b"+00:00") {
+        return None;
+    }
+    let micros = (0..6).fold(0, |micros, at| micros * 10 + fraction.get(at).map_or(0, |digit| i64::from(digit - b'0')));
+    let seconds = i64::from(day) * SECONDS_PER_DAY + i64::from(hour * 3_600 + minute * 60 + second);
+    Some(seconds * MICROS_PER_SECOND + micros)
+}
+
+/// The day of a text like `2010-11-01`; `None` for any other.
+#[inline]
+fn usual_day(text: &[u8; 10]) -> Option<i32> {
+    let (century, year, month, day) =
+        (two_digits(text, 0), two_digits(text, 2), two_digits(text, 5), two_digits(text, 8));
+    let are_digits = century <= 99 && year <= 99;
+    let year = century * 100 + year;
+    // The 29th and later may not exist in their month; the long way knows.
+    let usual = are_digits && year > 0 && (1..=12).contains(&month) && (1..=28).contains(&day);
+    if !usual || text[4] != b'-' || text[7] != b'-' {
+        return None;
+    }
+    // Years that begin in March have their odd day last (Hinnant, "chrono-compatible low-level date algorithms").
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year;
+    Some(days.cast_signed() - 719_468)
+}
+
+/// Two digits as a number, or one beyond any hour, minute or month.
+#[inline]
+fn two_digits<const N: usize>(text: &[u8; N], at: usize) -> u32 {
+    let (tens, ones) = (text[at].wrapping_sub(b'0'), text[at + 1].wrapping_sub(b'0'));
+    if tens > 9 || ones > 9 { NO_DIGITS } else { u32::from(tens) * 10 + u32::from(ones) }
+}
+
+const NO_DIGITS: u32 = 1_000;
+
+fn any_timestamp(text: &str) -> Option<i64> {
     let seconds = |day: i64, second: i64| day * SECONDS_PER_DAY + second;
     match text {
         "infinity" => return Some(seconds(day_of(9_999, 12, 31)?, SECONDS_PER_DAY - 1) * MICROS_PER_SECOND),
@@ -214,6 +276,19 @@ mod tests {
         #[test]
         fn instants_survive_a_round_trip(micros in -60_000_000_000_000_000i64..250_000_000_000_000_000) {
             prop_assert_eq!(timestamp(&Timestamp(micros).to_rfc3339_micros()), Some(micros));
+        }
+
+        #[test]
+        fn the_short_way_leads_where_the_long_one_does(
+            text in "[0-9]{2}[0-9x]{2}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,8})?(Z|\\+00|\\+00:00|-03|)",
+        ) {
+            if let Some(value) = usual_timestamp(text.as_bytes()) {
+                prop_assert_eq!(any_timestamp(&text), Some(value), "{}", text);
+            }
+            let day = &text[..10];
+            if let Some(value) = usual_day(day.as_bytes().try_into().expect("ten bytes")) {
+                prop_assert_eq!(any_date(day), Some(value), "{}", day);
+            }
         }
 
         #[test]

@@ -26,6 +26,7 @@ pub(crate) enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// Reads a value of a type from its text; `None` when the text is no such value, or not exactly.
+    #[inline]
     pub(crate) fn parse(text: Cow<'a, str>, column_type: ColumnType) -> Option<Self> {
         Some(match column_type {
             ColumnType::Text => Self::Text(text),
@@ -39,8 +40,7 @@ impl<'a> Value<'a> {
             ColumnType::Double => Self::Double(double(&text)?),
             ColumnType::Decimal { precision, scale } => {
                 let unscaled = decimal::exact(&text, scale)?;
-                let limit = 10u128.pow(u32::from(precision));
-                (unscaled.unsigned_abs() < limit).then_some(Self::Decimal(unscaled))?
+                (unscaled.unsigned_abs() < decimal::limit(precision)).then_some(Self::Decimal(unscaled))?
             }
             ColumnType::Date => Self::Date(time::date(&text)?),
             ColumnType::Timestamptz => Self::Timestamp(time::timestamp(&text)?),
@@ -75,9 +75,10 @@ pub(super) fn wrong_type(column: &Column) -> Violation {
     Violation::new(Rule::Type, format!("column `{}` is not exactly a {}", column.name, column.column_type))
 }
 
+#[inline]
 fn integer(text: &str) -> Option<i64> {
     // The plain form first: it is nearly all there is.
-    text.parse().ok().or_else(|| decimal::exact(text, 0)?.try_into().ok())
+    decimal::short(text.as_bytes(), 0).or_else(|| decimal::exact(text, 0)?.try_into().ok())
 }
 
 fn double(text: &str) -> Option<f64> {

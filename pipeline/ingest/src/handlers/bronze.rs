@@ -2,7 +2,7 @@
 //!
 //! Order is what makes it safe: both outputs are complete in the scratch folder before the first is put, and the record moves
 //! only after the last, on condition of lease and fence. A worker that dies in between leaves objects that the next attempt
-//! overwrites with the same bytes. The two routes differ in batch size only.
+//! overwrites with the same bytes. The two routes differ in their threads only.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use crate::control::{ClaimAnswer, Finish, LEASE, Lease};
-use crate::engine::{EngineError, Format, Job, Outcome, ingest};
+use crate::engine::{Compression, EngineError, Format, Job, Outcome, ingest};
 use crate::error::{IngestError, with_sources};
 use crate::stream::body_channel;
 use crate::worker::{ObjectInput, OpenObject, Refusal, Worker};
@@ -27,7 +27,7 @@ pub(super) struct BronzeIngestor {
     pub(super) name: &'static str,
     /// `route` of the control record.
     pub(super) route: &'static str,
-    pub(super) batch_rows: usize,
+    pub(super) threads: usize,
 }
 
 #[async_trait]
@@ -134,19 +134,19 @@ impl BronzeIngestor {
         let (sender, reader) = body_channel();
         let last_modified = object.last_modified;
         let engine = tokio::task::spawn_blocking({
-            let (table, events, key, batch_rows) =
-                (table.clone(), context.events.clone(), input.key.clone(), self.batch_rows);
+            let (table, events, key, threads) =
+                (table.clone(), context.events.clone(), input.key.clone(), self.threads);
             let source_object = format!("s3://{}/{key}", input.bucket);
             move || {
                 let job = Job {
                     table: &table,
                     masker: &masker,
                     format: &format,
-                    named_gzip: Format::is_gzip_key(&key),
+                    compression: Compression::of_key(&key),
                     generation: layout::generation_of_raw_key(&key),
                     last_modified,
                     source_object: &source_object,
-                    batch_rows,
+                    threads,
                 };
                 let progress = &mut |rows| events.progress(Stage::Bronze, &table.name, rows, 0);
                 let outcome = ingest(reader, spools.bronze.as_file(), spools.quarantine.as_file(), &job, progress);

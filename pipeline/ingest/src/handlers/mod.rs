@@ -16,17 +16,15 @@ use lakebed_contract::handler::{
 };
 
 use crate::IngestContext;
-use crate::engine::{LITE_BATCH_ROWS, MASS_BATCH_ROWS};
+use crate::engine::{LITE_THREADS, mass_threads};
 use crate::worker::Worker;
 
 /// Every handler of this crate by its AWS name.
 pub fn handlers(context: Arc<IngestContext>) -> Vec<(&'static str, Arc<dyn Handler>)> {
     let worker = Arc::new(Worker::new(Arc::clone(&context)));
     let shared = || Arc::clone(&worker);
-    let lite =
-        bronze::BronzeIngestor { worker: shared(), name: BRONZE_LITE, route: "lambda", batch_rows: LITE_BATCH_ROWS };
-    let mass =
-        bronze::BronzeIngestor { worker: shared(), name: BRONZE_MASS, route: "ecs", batch_rows: MASS_BATCH_ROWS };
+    let lite = bronze::BronzeIngestor { worker: shared(), name: BRONZE_LITE, route: "lambda", threads: LITE_THREADS };
+    let mass = bronze::BronzeIngestor { worker: shared(), name: BRONZE_MASS, route: "ecs", threads: mass_threads() };
     vec![
         (FIREHOSE_ROUTER, Arc::new(router::FirehoseRouter { lake: Arc::clone(&context.lake) })),
         (PROCESSING_CONTROLLER, Arc::new(controller::ProcessingController { worker: shared() })),

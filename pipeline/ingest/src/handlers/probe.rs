@@ -10,7 +10,7 @@ use lakebed_contract::handler::ROW_PROBE;
 use lakebed_contract::{Handler, HandlerError, Invocation};
 use serde_json::{Value, json};
 
-use crate::engine::{Format, count_records};
+use crate::engine::{Compression, count_records};
 use crate::error::IngestError;
 use crate::stream::body_channel;
 use crate::worker::{ObjectInput, Worker};
@@ -38,10 +38,10 @@ impl RowProbe {
         let Ok(table) = self.worker.table(&input.table) else { return Ok(0) };
         let Ok(object) = self.worker.open(input).await? else { return Ok(0) };
         let Ok(format) = object.format(&input.key, table) else { return Ok(0) };
-        let named_gzip = Format::is_gzip_key(&input.key);
+        let compression = Compression::of_key(&input.key);
         let (sender, reader) = body_channel();
         let counting =
-            tokio::task::spawn_blocking(move || count_records(reader, named_gzip, &format, PROBE_RECORDS_MAX));
+            tokio::task::spawn_blocking(move || count_records(reader, compression, &format, PROBE_RECORDS_MAX));
         sender.send_all(object.body, object.length, || async { Ok(()) }).await;
         let counted = counting.await.map_err(|_| IngestError::Panicked { key: input.key.clone() })?;
         counted.map_err(|source| IngestError::Engine { key: input.key.clone(), source: Box::new(source) })

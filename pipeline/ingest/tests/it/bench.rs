@@ -1,17 +1,17 @@
 //! Runs the engine on bytes and shows what came out, as text that a test can hold in one line.
 
 use std::fmt::Write;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
-use flate2::Compression;
+
 use flate2::write::GzEncoder;
 use lakebed_contract::{Lake, TableContract, Timestamp};
-use lakebed_ingest::engine::{CsvFormat, EngineError, Format, Job, LITE_BATCH_ROWS, Outcome, ingest};
+use lakebed_ingest::engine::{Compression, CsvFormat, EngineError, Format, Job, LITE_THREADS, Outcome, ingest};
 use lakebed_mask::{MaskKey, Masker};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -27,13 +27,13 @@ pub(crate) struct Run {
 pub(crate) struct Bench {
     pub(crate) table: TableContract,
     pub(crate) format: Format,
-    pub(crate) named_gzip: bool,
-    pub(crate) batch_rows: usize,
+    pub(crate) compression: Compression,
+    pub(crate) threads: usize,
 }
 
 impl Bench {
     pub(crate) fn json(table: &str) -> Self {
-        Self { table: beer_table(table), format: Format::Json, named_gzip: false, batch_rows: LITE_BATCH_ROWS }
+        Self { table: beer_table(table), format: Format::Json, compression: Compression::Plain, threads: LITE_THREADS }
     }
 
     pub(crate) fn csv(table: &str) -> Self {
@@ -41,24 +41,35 @@ impl Bench {
     }
 
     pub(crate) fn run(&self, bytes: &[u8]) -> Result<Run, EngineError> {
+        let (mut bronze, mut quarantine) = (Vec::new(), Vec::new());
+        let outcome = self.run_between(bytes, &mut bronze, &mut quarantine)?;
+        assert_eq!(bronze.is_empty(), outcome.rows_good == 0);
+        assert_eq!(quarantine.is_empty(), outcome.rows_bad == 0);
+        Ok(Run { outcome, bronze, quarantine })
+    }
+
+    pub(crate) fn run_between(
+        &self,
+        source: impl Read,
+        bronze: impl std::io::Write + Send,
+        quarantine: impl std::io::Write + Send,
+    ) -> Result<Outcome, EngineError> {
         let policy = Lake::beer().policy;
         let masker = Masker::new(MaskKey::new(1, [7; 32])).for_table(&self.table, &policy).expect("mask plan");
         let job = Job {
             table: &self.table,
             masker: &masker,
             format: &self.format,
-            named_gzip: self.named_gzip,
+            compression: self.compression,
             generation: 2,
             last_modified: 1_000_000,
             source_object: "s3://dm-stage/raw/x",
-            batch_rows: self.batch_rows,
+            threads: self.threads,
         };
-        let (mut bronze, mut quarantine, mut rows) = (Vec::new(), Vec::new(), 0);
-        let outcome = ingest(bytes, &mut bronze, &mut quarantine, &job, &mut |more| rows += more)?;
+        let mut rows = 0;
+        let outcome = ingest(source, bronze, quarantine, &job, &mut |more| rows += more)?;
         assert_eq!(rows, outcome.rows_in, "progress adds up");
-        assert_eq!(bronze.is_empty(), outcome.rows_good == 0);
-        assert_eq!(quarantine.is_empty(), outcome.rows_bad == 0);
-        Ok(Run { outcome, bronze, quarantine })
+        Ok(outcome)
     }
 }
 
@@ -87,7 +98,7 @@ pub(crate) fn beer_table(name: &str) -> TableContract {
 }
 
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).expect("into memory");
     encoder.finish().expect("into memory")
 }

@@ -2,7 +2,10 @@
 
 mod bench;
 
+mod cases;
+mod corruption;
 mod csv;
+mod fuzz;
 mod json;
 mod object;
 mod pii;

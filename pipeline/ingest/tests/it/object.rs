@@ -1,6 +1,11 @@
 //! Objects as a whole: compression, damage, determinism, bounds.
 
-use lakebed_ingest::engine::{EngineError, LITE_BATCH_ROWS, MASS_BATCH_ROWS, count_records};
+use std::io::{self, Read};
+use std::panic;
+
+use lakebed_ingest::engine::{Compression, EngineError, ROW_GROUP_ROWS_MAX, count_records};
+use parquet::file::reader::FileReader;
+use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
 
 use crate::bench::{Bench, batches, gzip, rows};
 
@@ -12,9 +17,10 @@ fn csv(count: usize) -> String {
 
 #[test]
 fn nothing_in_is_nothing_out() {
-    for (bytes, named_gzip) in [(Vec::new(), false), (Vec::new(), true), (gzip(b""), true), (gzip(b""), false)] {
+    let (plain, named) = (Compression::Plain, Compression::Gzip);
+    for (bytes, compression) in [(Vec::new(), plain), (Vec::new(), named), (gzip(b""), named), (gzip(b""), plain)] {
         for mut bench in [Bench::json("brewery"), Bench::csv("brewery")] {
-            bench.named_gzip = named_gzip;
+            bench.compression = compression;
             let run = bench.run(&bytes).expect("readable");
             assert_eq!((run.outcome.rows_in, run.bronze.len(), run.quarantine.len()), (0, 0, 0));
         }
@@ -24,7 +30,7 @@ fn nothing_in_is_nothing_out() {
 #[test]
 fn damaged_objects_are_refused_as_a_whole() {
     let mut bench = Bench::csv("brewery");
-    bench.named_gzip = true;
+    bench.compression = Compression::Gzip;
     let whole = gzip(csv(20_000).as_bytes());
     let mut flipped = whole.clone();
     let crc = flipped.len() - 5;
@@ -47,16 +53,80 @@ fn members_of_one_gzip_are_one_object() {
 
 #[test]
 fn the_same_input_gives_the_same_bytes_on_both_routes() {
-    let text = csv(2 * MASS_BATCH_ROWS + 100);
+    let text = csv(2 * ROW_GROUP_ROWS_MAX + 100);
     let lite = Bench::csv("brewery").run(text.as_bytes()).expect("readable");
     let again = Bench::csv("brewery").run(&gzip(text.as_bytes())).expect("readable");
-    let mass = Bench { batch_rows: MASS_BATCH_ROWS, ..Bench::csv("brewery") }.run(text.as_bytes()).expect("readable");
+    for threads in [1, 3, 8] {
+        let other = Bench { threads, ..Bench::csv("brewery") }.run(text.as_bytes()).expect("readable");
+        assert!(lite.bronze == other.bronze && lite.quarantine == other.quarantine, "the same by {threads} threads");
+    }
     assert!(lite.bronze == again.bronze && lite.quarantine == again.quarantine, "twice the same");
-    assert!(lite.bronze == mass.bronze && lite.quarantine == mass.quarantine, "the same by both routes");
     let total: usize = batches(&lite.bronze).iter().map(|batch| batch.num_rows()).sum();
     assert_eq!(total as u64, lite.outcome.rows_good);
-    assert!(lite.outcome.rows_bad > 1_000 && lite.outcome.rows_in == (2 * MASS_BATCH_ROWS + 100) as u64);
-    assert!(MASS_BATCH_ROWS.is_multiple_of(LITE_BATCH_ROWS));
+    assert!(lite.outcome.rows_bad > 1_000 && lite.outcome.rows_in == (2 * ROW_GROUP_ROWS_MAX + 100) as u64);
+}
+
+/// Gives some bytes, then fails or panics.
+struct Failing<'a> {
+    bytes: &'a [u8],
+    panics: bool,
+}
+
+impl Read for Failing<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        assert!(!self.panics || !self.bytes.is_empty(), "the source panics");
+        if self.bytes.is_empty() {
+            return Err(io::Error::from(io::ErrorKind::ConnectionReset));
+        }
+        self.bytes.read(into)
+    }
+}
+
+/// A full disk.
+struct Full;
+
+impl io::Write for Full {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::Error::from(io::ErrorKind::StorageFull))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_failure_on_either_side_ends_all_threads() {
+    let text = csv(2 * ROW_GROUP_ROWS_MAX);
+    for threads in [1, 2, 5] {
+        let bench = Bench { threads, ..Bench::csv("brewery") };
+        let source = Failing { bytes: text.as_bytes(), panics: false };
+        let error = bench.run_between(source, Vec::new(), Vec::new()).expect_err("the store failed");
+        assert!(matches!(error, EngineError::Source(_)), "{error}");
+        let error = bench.run_between(text.as_bytes(), Full, Vec::new()).expect_err("the disk is full");
+        assert!(matches!(error, EngineError::Parquet(_)), "{error}");
+        let error = bench.run_between(text.as_bytes(), Vec::new(), Full).expect_err("the disk is full");
+        assert!(matches!(error, EngineError::Parquet(_)), "{error}");
+        let source = Failing { bytes: text.as_bytes(), panics: true };
+        let run = panic::catch_unwind(panic::AssertUnwindSafe(|| bench.run_between(source, Vec::new(), Vec::new())));
+        assert!(run.is_err(), "a panic of the source is the caller's");
+    }
+}
+
+#[test]
+fn keys_have_bloom_filters_and_all_columns_page_indexes() {
+    let run = Bench::csv("brewery").run(csv(30_000).as_bytes()).expect("readable");
+    let options = ReadOptionsBuilder::new().with_page_index().build();
+    let file = SerializedFileReader::new_with_options(bytes::Bytes::from(run.bronze), options).expect("Parquet");
+    let metadata = file.metadata();
+    assert_eq!(metadata.num_row_groups(), 1);
+    for (at, column) in metadata.row_group(0).columns().iter().enumerate() {
+        let is_key = column.column_path().string() == "brewery_id";
+        assert_eq!(column.bloom_filter_offset().is_some(), is_key, "{}", column.column_path());
+        assert!(column.statistics().is_some(), "{}", column.column_path());
+        let pages = &metadata.offset_index().expect("an index")[0][at].page_locations;
+        assert!(pages.len() > 1 && metadata.column_index().is_some(), "{}", column.column_path());
+    }
 }
 
 #[test]
@@ -72,21 +142,20 @@ fn counting_agrees_with_reading_and_stops_at_the_cap() {
     let text = format!("{}\n\n1,\"quoted\nnewline\",X,Y\n", csv(500));
     let bench = Bench::csv("brewery");
     let read = bench.run(text.as_bytes()).expect("readable").outcome.rows_in;
-    assert_eq!(count_records(text.as_bytes(), false, &bench.format, u64::MAX).expect("counted"), read);
-    assert_eq!(count_records(text.as_bytes(), false, &bench.format, 100).expect("counted"), 100);
+    assert_eq!(count_records(text.as_bytes(), Compression::Plain, &bench.format, u64::MAX).expect("counted"), read);
+    assert_eq!(count_records(text.as_bytes(), Compression::Plain, &bench.format, 100).expect("counted"), 100);
     let json = Bench::json("brewery");
     let lines = "{\"a\":1}\n{\"b\n{\"c\":3}\n";
     let read = json.run(lines.as_bytes()).expect("readable").outcome.rows_in;
-    assert_eq!(count_records(lines.as_bytes(), false, &json.format, u64::MAX).expect("counted"), read);
-    assert_eq!(count_records(&b"plain"[..], true, &json.format, 10).expect("counted"), 0);
+    assert_eq!(count_records(lines.as_bytes(), Compression::Plain, &json.format, u64::MAX).expect("counted"), read);
+    assert_eq!(count_records(&b"plain"[..], Compression::Gzip, &json.format, 10).expect("counted"), 0);
 }
 
 #[test]
 fn the_writer_leaves_no_version_and_no_time_in_the_file() {
     let run = Bench::csv("brewery").run(csv(3).as_bytes()).expect("readable");
-    let file =
-        parquet::file::serialized_reader::SerializedFileReader::new(bytes::Bytes::from(run.bronze)).expect("Parquet");
-    let metadata = parquet::file::reader::FileReader::metadata(&file).file_metadata().clone();
+    let file = SerializedFileReader::new(bytes::Bytes::from(run.bronze)).expect("Parquet");
+    let metadata = file.metadata().file_metadata().clone();
     assert_eq!(metadata.created_by(), Some("lakebed"));
     let keys: Vec<_> = metadata.key_value_metadata().into_iter().flatten().map(|entry| entry.key.as_str()).collect();
     assert_eq!(keys, ["ARROW:schema"]);

@@ -1,0 +1,100 @@
+//! Blocks in input order again: rows get their numbers, violations go to quarantine, good rows become row groups.
+//!
+//! One thread at a time works here. Knows nothing of threads, and nothing of how a block was read.
+
+use std::io::Write;
+
+use lakebed_contract::TableContract;
+use lakebed_mask::MaskedBatch;
+
+use super::parquet::{BronzeFile, RowGroupEncoder, RowGroupTasks};
+use super::quarantine::QuarantineFile;
+use super::record::Tally;
+use super::row_groups::{RowGroup, RowGroups};
+use super::{EngineError, Job, Outcome, Sizes};
+
+/// What became of one block.
+pub(super) struct Parsed {
+    /// The good rows, masked; `None` without any.
+    pub(super) rows: Option<MaskedBatch>,
+    /// Everything else.
+    pub(super) tally: Tally,
+}
+
+/// The two files of one object.
+pub(super) struct Outputs<'j, B: Write + Send, Q: Write + Send> {
+    pub(super) bronze: BronzeFile<'j, B>,
+    pub(super) sequencer: Sequencer<'j, Q>,
+}
+
+impl<'j, B: Write + Send, Q: Write + Send> Outputs<'j, B, Q> {
+    pub(super) fn new(bronze: B, quarantine: Q, job: &Job<'j>, sizes: &Sizes) -> Self {
+        Self {
+            bronze: BronzeFile::new(bronze, job.table),
+            sequencer: Sequencer {
+                table: job.table,
+                quarantine: QuarantineFile::new(quarantine, job.source_object),
+                row_groups: RowGroups::new(sizes.row_group_rows, sizes.row_group_text_bytes),
+                encoder: None,
+                groups: 0,
+                outcome: Outcome::default(),
+            },
+        }
+    }
+}
+
+/// Takes what became of the blocks, in input order.
+pub(super) struct Sequencer<'j, Q: Write + Send> {
+    table: &'j TableContract,
+    quarantine: QuarantineFile<'j, Q>,
+    row_groups: RowGroups,
+    /// Made with the first row group.
+    encoder: Option<RowGroupEncoder>,
+    groups: u64,
+    outcome: Outcome,
+}
+
+impl<Q: Write + Send> Sequencer<'_, Q> {
+    /// Takes the next block; returns the row groups that it completed, as the tasks that encode them.
+    pub(super) fn take(&mut self, parsed: Parsed) -> Result<Vec<RowGroupTasks>, EngineError> {
+        let Parsed { rows, tally } = parsed;
+        for (number, violation) in &tally.violations {
+            self.quarantine.append(self.outcome.rows_in + number, violation)?;
+        }
+        let outcome = &mut self.outcome;
+        outcome.rows_in += tally.rows_in;
+        outcome.rows_bad += tally.violations.len() as u64;
+        outcome.extra_values += tally.extra_values;
+        for (rule, count) in tally.dropped {
+            *outcome.dropped.entry(rule).or_default() += count;
+        }
+        let Some(rows) = rows else { return Ok(Vec::new()) };
+        outcome.rows_good += rows.batch().num_rows() as u64;
+        outcome.coverage.merge(rows.coverage());
+        let complete = self.row_groups.add(&rows);
+        complete.into_iter().map(|group| self.tasks(group)).collect()
+    }
+
+    fn tasks(&mut self, group: RowGroup) -> Result<RowGroupTasks, EngineError> {
+        let encoder = match &mut self.encoder {
+            Some(encoder) => encoder,
+            none => none.insert(RowGroupEncoder::new(&group.schema(), self.table)?),
+        };
+        self.groups += 1;
+        Ok(encoder.tasks(self.groups - 1, group)?)
+    }
+
+    /// Ends the input: returns the last row group, if rows are left, and what became of the records.
+    pub(super) fn finish(mut self) -> Result<(Option<RowGroupTasks>, Outcome), EngineError> {
+        let last = self.row_groups.finish().map(|group| self.tasks(group)).transpose()?;
+        let written = self.quarantine.close()?;
+        let outcome = self.outcome;
+        assert_eq!(written, outcome.rows_bad, "every violation that was counted is in the quarantine file");
+        assert_eq!(
+            outcome.rows_in,
+            outcome.rows_good + outcome.rows_bad + outcome.rows_dropped(),
+            "rows in are good, bad or dropped"
+        );
+        Ok((last, outcome))
+    }
+}

@@ -1,0 +1,242 @@
+//! What the threads of the pipeline share: work that waits, work that is done, and how much of both there may be.
+//!
+//! Pure bookkeeping under a lock that others hold: no thread and no I/O is in here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Write;
+
+use parquet::arrow::arrow_writer::ArrowColumnChunk;
+
+use super::block::Block;
+use super::parquet::{BronzeFile, ColumnTask, EncodedRowGroup, RowGroupTasks};
+use super::sequence::{Outputs, Parsed, Sequencer};
+use super::{EngineError, Outcome};
+
+/// Blocks in flight for each thread: one that it works on, and one that waits.
+pub(super) const BLOCKS_PER_THREAD: usize = 2;
+/// Bytes of blocks in flight beyond which no further one is begun. Blocks are small unless records are large.
+pub(super) const BLOCK_BYTES_IN_FLIGHT: usize = 48 * 1024 * 1024;
+/// Buffers that a large record has made larger are not kept for the next block.
+const SPARE_BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Row groups that are complete and not yet in the file. Beyond them no block is put in order.
+pub(super) const ROW_GROUPS_IN_FLIGHT: usize = 2;
+
+/// A piece of work that one thread does without the lock.
+pub(super) enum Task<'j, B: Write + Send, Q: Write + Send> {
+    /// Append the row group whose columns are all encoded.
+    Append(BronzeFile<'j, B>, EncodedRowGroup),
+    /// Put the next block in order.
+    Sequence(Sequencer<'j, Q>, Parsed),
+    /// There is no further block.
+    Finish(Sequencer<'j, Q>),
+    /// Encode a column.
+    Encode(ColumnTask),
+    /// Read a block.
+    Parse(u64, Block),
+}
+
+/// What came of a task.
+pub(super) enum Done<'j, B: Write + Send, Q: Write + Send> {
+    /// A row group more is in the file.
+    Appended(BronzeFile<'j, B>),
+    /// So many records more are in order; they completed these row groups.
+    Sequenced(Sequencer<'j, Q>, u64, Vec<RowGroupTasks>),
+    /// All records are in order, with the last row group, if rows were left.
+    Finished(Option<RowGroupTasks>, Outcome),
+    /// A column of a row group is encoded.
+    Encoded(u64, usize, ArrowColumnChunk),
+    /// A block is read; its buffer is free. An error waits for its turn.
+    Parsed(u64, Result<Parsed, EngineError>, Vec<u8>),
+}
+
+/// Whether the reader may begin a block.
+pub(super) enum Room {
+    /// Yes, in this buffer.
+    Yes(Vec<u8>),
+    /// Not before something else is done.
+    No,
+    /// Never again.
+    Stopped,
+}
+
+/// The state.
+pub(super) struct State<'j, B: Write + Send, Q: Write + Send> {
+    blocks_max: usize,
+    blocks: VecDeque<(u64, Block)>,
+    blocks_read: u64,
+    blocks_in_flight: usize,
+    bytes_in_flight: usize,
+    input_ended: bool,
+    spare_buffers: Vec<Vec<u8>>,
+    /// Blocks that are read, by their number; some before their turn. An error stands in for its block.
+    parsed: BTreeMap<u64, (usize, Result<Parsed, EngineError>)>,
+    blocks_sequenced: u64,
+    /// `None` while a thread works with it, and after the end.
+    sequencer: Option<Sequencer<'j, Q>>,
+    columns: VecDeque<ColumnTask>,
+    row_groups: VecDeque<EncodedRowGroup>,
+    row_groups_appended: u64,
+    /// `None` while a thread works with it.
+    bronze: Option<BronzeFile<'j, B>>,
+    rows_unreported: u64,
+    outcome: Option<Outcome>,
+    stopped: bool,
+    error: Option<EngineError>,
+}
+
+impl<'j, B: Write + Send, Q: Write + Send> State<'j, B, Q> {
+    pub(super) fn new(outputs: Outputs<'j, B, Q>, threads: usize) -> Self {
+        Self {
+            blocks_max: BLOCKS_PER_THREAD * (threads + 1),
+            blocks: VecDeque::new(),
+            blocks_read: 0,
+            blocks_in_flight: 0,
+            bytes_in_flight: 0,
+            input_ended: false,
+            spare_buffers: Vec::new(),
+            parsed: BTreeMap::new(),
+            blocks_sequenced: 0,
+            sequencer: Some(outputs.sequencer),
+            columns: VecDeque::new(),
+            row_groups: VecDeque::new(),
+            row_groups_appended: 0,
+            bronze: Some(outputs.bronze),
+            rows_unreported: 0,
+            outcome: None,
+            stopped: false,
+            error: None,
+        }
+    }
+
+    /// Asks for a buffer to read the next block into.
+    pub(super) fn room(&mut self) -> Room {
+        if self.stopped {
+            return Room::Stopped;
+        }
+        let full = self.blocks_in_flight >= self.blocks_max || self.bytes_in_flight >= BLOCK_BYTES_IN_FLIGHT;
+        if full { Room::No } else { Room::Yes(self.spare_buffers.pop().unwrap_or_default()) }
+    }
+
+    /// Takes what the reader got: a block, the end, or an error in the place of a block. `false`: there is no next one.
+    pub(super) fn read(&mut self, block: Result<Option<Block>, EngineError>) -> bool {
+        match block {
+            Ok(Some(block)) => {
+                self.blocks_in_flight += 1;
+                self.bytes_in_flight += block.memory_bytes();
+                self.blocks.push_back((self.blocks_read, block));
+                self.blocks_read += 1;
+                return true;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                self.blocks_in_flight += 1;
+                self.parsed.insert(self.blocks_read, (0, Err(error)));
+                self.blocks_read += 1;
+            }
+        }
+        self.input_ended = true;
+        false
+    }
+
+    /// The next piece of work, the nearest to the output first. An error whose turn has come ends everything.
+    pub(super) fn next_task(&mut self) -> Option<Task<'j, B, Q>> {
+        if self.stopped {
+            return None;
+        }
+        let complete = self.row_groups.front().is_some_and(EncodedRowGroup::is_complete);
+        if let Some(bronze) = self.bronze.take_if(|_| complete) {
+            return self.row_groups.pop_front().map(|row_group| Task::Append(bronze, row_group));
+        }
+        if self.row_groups.len() < ROW_GROUPS_IN_FLIGHT
+            && let Some(sequencer) = self.sequencer.take()
+        {
+            if let Some((bytes, parsed)) = self.parsed.remove(&self.blocks_sequenced) {
+                self.blocks_sequenced += 1;
+                self.blocks_in_flight -= 1;
+                self.bytes_in_flight -= bytes;
+                match parsed {
+                    Ok(parsed) => return Some(Task::Sequence(sequencer, parsed)),
+                    Err(error) => {
+                        self.stop(Some(error));
+                        return None;
+                    }
+                }
+            }
+            if self.input_ended && self.blocks_sequenced == self.blocks_read {
+                return Some(Task::Finish(sequencer));
+            }
+            self.sequencer = Some(sequencer);
+        }
+        if let Some(column) = self.columns.pop_front() {
+            return Some(Task::Encode(column));
+        }
+        self.blocks.pop_front().map(|(number, block)| Task::Parse(number, block))
+    }
+
+    /// Takes what came of a task.
+    pub(super) fn apply(&mut self, done: Done<'j, B, Q>) {
+        match done {
+            Done::Appended(bronze) => {
+                self.row_groups_appended += 1;
+                self.bronze = Some(bronze);
+            }
+            Done::Sequenced(sequencer, rows, row_groups) => {
+                self.rows_unreported += rows;
+                row_groups.into_iter().for_each(|row_group| self.begin_row_group(row_group));
+                self.sequencer = Some(sequencer);
+            }
+            Done::Finished(last, outcome) => {
+                last.into_iter().for_each(|row_group| self.begin_row_group(row_group));
+                self.outcome = Some(outcome);
+            }
+            Done::Encoded(row_group, column, chunk) => {
+                // A row group leaves the queue when it is complete, so one that lacks a column is in it.
+                let first = self.row_groups_appended + u64::from(self.bronze.is_none());
+                let place = usize::try_from(row_group - first).unwrap_or(usize::MAX);
+                self.row_groups[place].put(column, chunk);
+            }
+            Done::Parsed(number, parsed, buffer) => {
+                self.parsed.insert(number, (buffer.len(), parsed));
+                if self.spare_buffers.len() < self.blocks_max && buffer.len() <= SPARE_BUFFER_BYTES_MAX {
+                    self.spare_buffers.push(buffer);
+                }
+            }
+        }
+    }
+
+    fn begin_row_group(&mut self, RowGroupTasks { mut columns, encoded }: RowGroupTasks) {
+        self.row_groups.push_back(encoded);
+        // The longest first, so that no thread is left with one when the others are done.
+        columns.sort_by_key(|column| std::cmp::Reverse(column.memory_bytes()));
+        self.columns.extend(columns);
+    }
+
+    /// Ends everything.
+    pub(super) fn stop(&mut self, error: Option<EngineError>) {
+        self.stopped = true;
+        self.error = self.error.take().or(error);
+        self.blocks.clear();
+        self.columns.clear();
+    }
+
+    /// Whether nothing is left to do.
+    pub(super) fn is_over(&self) -> bool {
+        let all_written = self.outcome.is_some() && self.row_groups.is_empty() && self.bronze.is_some();
+        self.stopped || all_written
+    }
+
+    /// Records put in order since the last call.
+    pub(super) fn take_rows_unreported(&mut self) -> u64 {
+        std::mem::take(&mut self.rows_unreported)
+    }
+
+    /// Closes the bronze file, or says why there is none.
+    pub(super) fn close(self) -> Result<Outcome, EngineError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let (bronze, outcome) = self.bronze.zip(self.outcome).expect("without an error all work is done");
+        assert_eq!(bronze.close()?, outcome.rows_good, "every good row that was counted is in the bronze file");
+        Ok(outcome)
+    }
+}
