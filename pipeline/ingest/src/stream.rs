@@ -103,7 +103,8 @@ mod tests {
 
     async fn count(body: &'static [u8], length: u64, cap: u64) -> Result<u64, EngineError> {
         let (sender, reader) = body_channel();
-        let counting = tokio::task::spawn_blocking(move || count_records(reader, Compression::Plain, &Format::Json, cap));
+        let counting =
+            tokio::task::spawn_blocking(move || count_records(reader, Compression::Plain, &Format::Json, cap));
         sender.send_all(ByteStream::from_static(body), Some(length), || async { Ok(()) }).await;
         counting.await.expect("no panic")
     }
@@ -118,7 +119,8 @@ mod tests {
     async fn an_abandoned_body_is_not_a_short_one() {
         let (sender, reader) = body_channel();
         drop(sender);
-        let counting = tokio::task::spawn_blocking(move || count_records(reader, Compression::Plain, &Format::Json, 10));
+        let counting =
+            tokio::task::spawn_blocking(move || count_records(reader, Compression::Plain, &Format::Json, 10));
         assert!(matches!(counting.await.expect("no panic"), Err(EngineError::Source(_))));
     }
 

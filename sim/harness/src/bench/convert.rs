@@ -60,7 +60,8 @@ pub(super) fn convert(source: &Path, output: &Path, route: Route, clock: &Clock)
 pub(super) fn inflate(source: &Path, clock: &Clock) -> Result<Reply, HarnessError> {
     let started = clock.monotonic();
     let file = File::open(source).map_err(HarnessError::file("read", source))?;
-    let mut plain = open_object(file, Compression::Gzip).map_err(HarnessError::stage("inflate the benchmark's input"))?;
+    let mut plain =
+        open_object(file, Compression::Gzip).map_err(HarnessError::stage("inflate the benchmark's input"))?;
     let bytes = io::copy(&mut plain, &mut io::sink()).map_err(HarnessError::file("inflate", source))?;
     let mut reply = inside(started, clock);
     reply.answers.insert("plain_bytes".to_owned(), Value::Number(i64::try_from(bytes).unwrap_or(i64::MAX)));
