@@ -105,8 +105,8 @@ impl Booleans {
 #[derive(Debug, Default)]
 pub(super) struct Texts {
     text: String,
-    /// End of each value in `text`.
-    ends: Vec<i32>,
+    /// Where each value begins in `text`, and where the last ends: a value more than there are. Empty before the first.
+    offsets: Vec<i32>,
     validity: Validity,
 }
 
@@ -115,23 +115,28 @@ impl Texts {
     /// At 2 GiB of text, which the bounds on blocks and records exclude.
     #[inline]
     pub(super) fn push(&mut self, value: Option<&str>) {
+        if self.offsets.is_empty() {
+            self.offsets.push(0);
+        }
         self.text.push_str(value.unwrap_or_default());
-        self.ends.push(i32::try_from(self.text.len()).expect("a block holds far less than 2 GiB"));
+        self.offsets.push(i32::try_from(self.text.len()).expect("a block holds far less than 2 GiB"));
         self.validity.push(value.is_some());
     }
 
     pub(super) fn truncate(&mut self, rows: usize) {
-        self.ends.truncate(rows);
-        self.text.truncate(self.ends.last().map_or(0, |end| end.cast_unsigned() as usize));
+        self.offsets.truncate(rows + 1);
+        self.text.truncate(self.offsets.last().map_or(0, |end| end.cast_unsigned() as usize));
         self.validity.truncate(rows);
     }
 
     pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
-        let next = Vec::with_capacity(self.ends.len());
-        let ends = mem::replace(&mut self.ends, next);
+        let next = Vec::with_capacity(self.offsets.len());
+        let mut offsets = mem::replace(&mut self.offsets, next);
+        if offsets.is_empty() {
+            offsets.push(0);
+        }
         let next = String::with_capacity(self.text.len());
         let text = mem::replace(&mut self.text, next).into_bytes();
-        let offsets: Vec<i32> = std::iter::once(0).chain(ends).collect();
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
         Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(text), self.validity.finish())?))
     }

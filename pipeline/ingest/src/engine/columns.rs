@@ -19,6 +19,7 @@ use lakebed_contract::{ColumnType, TableContract};
 
 use super::builders::{Booleans, Numbers, Texts};
 use super::value::Value;
+use super::{decimal, time};
 
 /// What a row tells beside its values.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,13 @@ impl BronzeColumns {
     #[inline]
     pub(super) fn value(&mut self, column: usize, value: Value<'_>) {
         self.cells[column].append(value);
+    }
+
+    /// Takes the present row's value of a contract column from its text, if it is spelt as nearly all are. `false` leaves
+    /// nothing behind, and says nothing of the value but that [`Value::parse`] must look at it.
+    #[inline]
+    pub(super) fn usual(&mut self, column: usize, text: &str) -> bool {
+        self.cells[column].append_usual(text)
     }
 
     /// Notes that the present row does not have a contract column.
@@ -165,12 +173,20 @@ pub(super) fn data_type(column_type: ColumnType) -> DataType {
     }
 }
 
+/// What unscaled values of a `numeric` column are held to.
+#[derive(Clone, Copy)]
+struct DecimalBounds {
+    scale: u8,
+    /// The least magnitude that is too large.
+    limit: u128,
+}
+
 enum ColumnBuilder {
     Boolean(Booleans),
     Integer(Numbers<Int32Type>),
     Bigint(Numbers<Int64Type>),
     Double(Numbers<Float64Type>),
-    Decimal(Numbers<Decimal128Type>),
+    Decimal(Numbers<Decimal128Type>, DecimalBounds),
     Text(Texts),
     Date(Numbers<Date32Type>),
     Timestamp(Numbers<TimestampMicrosecondType>),
@@ -184,7 +200,9 @@ impl ColumnBuilder {
             ColumnType::Integer => Self::Integer(Numbers::of(data_type)),
             ColumnType::Bigint => Self::Bigint(Numbers::of(data_type)),
             ColumnType::Double => Self::Double(Numbers::of(data_type)),
-            ColumnType::Decimal { .. } => Self::Decimal(Numbers::of(data_type)),
+            ColumnType::Decimal { precision, scale } => {
+                Self::Decimal(Numbers::of(data_type), DecimalBounds { scale, limit: decimal::limit(precision) })
+            }
             ColumnType::Text => Self::Text(Texts::default()),
             ColumnType::Date => Self::Date(Numbers::of(data_type)),
             ColumnType::Timestamptz => Self::Timestamp(Numbers::of(data_type)),
@@ -195,7 +213,7 @@ impl ColumnBuilder {
     fn append(&mut self, value: Value<'_>) {
         match (self, value) {
             (Self::Bigint(column), Value::Bigint(value)) => column.push(Some(value)),
-            (Self::Decimal(column), Value::Decimal(value)) => column.push(Some(value)),
+            (Self::Decimal(column, _), Value::Decimal(value)) => column.push(Some(value)),
             (Self::Text(column), Value::Text(value)) => column.push(Some(&value)),
             (Self::Timestamp(column), Value::Timestamp(value)) => column.push(Some(value)),
             (Self::Boolean(column), Value::Boolean(value)) => column.push(Some(value)),
@@ -208,13 +226,33 @@ impl ColumnBuilder {
         }
     }
 
+    #[inline]
+    fn append_usual(&mut self, text: &str) -> bool {
+        match self {
+            Self::Bigint(column) => decimal::short(text.as_bytes(), 0).map(|value| column.push(Some(value))).is_some(),
+            Self::Decimal(column, bounds) => {
+                let value = decimal::short(text.as_bytes(), bounds.scale);
+                let value = value.filter(|value| u128::from(value.unsigned_abs()) < bounds.limit);
+                value.map(|value| column.push(Some(value.into()))).is_some()
+            }
+            Self::Timestamp(column) => {
+                time::usual_timestamp(text.as_bytes()).map(|value| column.push(Some(value))).is_some()
+            }
+            Self::Text(column) => {
+                column.push(Some(text));
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn append_null(&mut self) {
         match self {
             Self::Boolean(column) => column.push(None),
             Self::Integer(column) => column.push(None),
             Self::Bigint(column) => column.push(None),
             Self::Double(column) => column.push(None),
-            Self::Decimal(column) => column.push(None),
+            Self::Decimal(column, _) => column.push(None),
             Self::Text(column) => column.push(None),
             Self::Date(column) => column.push(None),
             Self::Timestamp(column) => column.push(None),
@@ -227,7 +265,7 @@ impl ColumnBuilder {
             Self::Integer(column) => column.truncate(rows),
             Self::Bigint(column) => column.truncate(rows),
             Self::Double(column) => column.truncate(rows),
-            Self::Decimal(column) => column.truncate(rows),
+            Self::Decimal(column, _) => column.truncate(rows),
             Self::Text(column) => column.truncate(rows),
             Self::Date(column) => column.truncate(rows),
             Self::Timestamp(column) => column.truncate(rows),
@@ -240,7 +278,7 @@ impl ColumnBuilder {
             Self::Integer(column) => column.finish(),
             Self::Bigint(column) => column.finish(),
             Self::Double(column) => column.finish(),
-            Self::Decimal(column) => column.finish(),
+            Self::Decimal(column, _) => column.finish(),
             Self::Text(column) => column.finish(),
             Self::Date(column) => column.finish(),
             Self::Timestamp(column) => column.finish(),

@@ -180,6 +180,11 @@ impl CsvRows<'_> {
     #[inline]
     fn read_row(&self, record: &Record<'_>, columns: &mut BronzeColumns) -> Result<(), Violation> {
         for (at, (column, source)) in self.table.columns.iter().zip(&self.plan.cells).enumerate() {
+            if let Some(text) = self.usual_text(source, record)
+                && columns.usual(at, text)
+            {
+                continue;
+            }
             match self.read_cell(column, source, record)? {
                 Some(value) => columns.value(at, value),
                 None => columns.absent(at),
@@ -187,6 +192,19 @@ impl CsvRows<'_> {
         }
         (0..self.key_columns).for_each(|key| columns.old_key(key, Value::Null));
         Ok(())
+    }
+
+    /// The text of a column that is a plain field of the record and not NULL: nearly all are, and for those nothing else needs
+    /// to be asked.
+    #[inline]
+    fn usual_text<'a>(&self, source: &CellSource<'_>, record: &Record<'a>) -> Option<&'a str> {
+        let (CellSource::Field(at, None), Some(text)) = (source, record.text) else { return None };
+        match record.fields.get(record.bytes, *at)? {
+            (Content::Of(start, bytes), quoted) if quoted || !self.is_null(bytes) => {
+                text.get(start..start + bytes.len())
+            }
+            _ => None,
+        }
     }
 
     /// The value of a column; `None` when it is absent.

@@ -73,7 +73,9 @@ fn properties() -> Result<WriterPropertiesBuilder, ParquetError> {
 
 /// Settings of a table's bronze files. Statistics and the page index are on for every column.
 ///
-/// Keys are unique, so a dictionary would only be built to be given up; they have a bloom filter instead. So is free text.
+/// A dictionary is built value by value, and given up where values do not repeat. So it is not begun for keys, which have a
+/// bloom filter instead, nor for free text and instants. Whole numbers among those, and the position of a change, are written
+/// as differences: all but nothing where they are constant or grow.
 pub(super) fn bronze_properties(table: &TableContract) -> Result<WriterProperties, ParquetError> {
     let mut properties = properties()?;
     for column in &table.columns {
@@ -83,15 +85,25 @@ pub(super) fn bronze_properties(table: &TableContract) -> Result<WriterPropertie
                 .set_column_bloom_filter_enabled(path.clone(), true)
                 .set_column_bloom_filter_fpp(path.clone(), BLOOM_FALSE_POSITIVES)
                 .set_column_bloom_filter_ndv(path.clone(), ROW_GROUP_ROWS_MAX as u64);
-            if matches!(column.column_type, ColumnType::Integer | ColumnType::Bigint) {
-                properties = properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
-            }
         }
-        if column.is_key || column.class.as_deref() == Some("free_text") {
+        let is_whole = matches!(column.column_type, ColumnType::Integer | ColumnType::Bigint);
+        let is_instant = column.column_type == ColumnType::Timestamptz;
+        if is_instant || (column.is_key && is_whole) {
+            properties = as_differences(properties, path);
+        } else if column.is_key || column.class.as_deref() == Some("free_text") {
             properties = properties.set_column_dictionary_enabled(path, false);
         }
     }
+    for name in ["_generation", "_commit_lsn", "_ordinal", "_commit_timestamp"] {
+        properties = as_differences(properties, ColumnPath::from(name));
+    }
     Ok(properties.build())
+}
+
+fn as_differences(properties: WriterPropertiesBuilder, path: ColumnPath) -> WriterPropertiesBuilder {
+    properties
+        .set_column_dictionary_enabled(path.clone(), false)
+        .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
 }
 
 fn open<W: Write + Send>(
