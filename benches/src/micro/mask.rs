@@ -47,7 +47,7 @@ pub(super) fn redact(beer: &Beer) -> Micro {
     assert!(planted > 0, "some comments hold personal data");
     Micro {
         name: "mask/redact",
-        question: "How fast is free text searched for e-mails, phones and CPFs?",
+        question: "How fast is free text searched for all kinds, names and addresses included, and redacted?",
         work: Work::Bytes(comments.iter().map(|comment| comment.len() as u64).sum()),
         expect: planted,
         run: Box::new(move || {

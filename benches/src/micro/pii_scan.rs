@@ -35,12 +35,14 @@ const VALUES: [&str; 12] = [
 /// Sentences in a row of dense text.
 const ROW_SENTENCES: usize = 6;
 
-/// Comments as people write them, about one in fifty with a value; the answer is the rows with findings.
+/// Comments as people write them, few with a value; the answer is the rows with findings.
 pub(super) fn sparse(beer: &Beer) -> Micro {
     let comments: Vec<&str> = beer.reviews.iter().filter_map(|row| row[10].as_deref()).collect();
     let has_planted = |comment: &&&str| beer.planted.iter().any(|value| comment.contains(value.as_str()));
     let planted = comments.iter().filter(has_planted).count() as u64;
-    assert!(planted > 0, "some comments hold personal data");
+    // Wide, because there are few comments at a small scale.
+    let few = (comments.len() as u64).div_ceil(400)..=comments.len() as u64 / 15;
+    assert!(few.contains(&planted), "few comments hold personal data: {planted} of {}", comments.len());
     let question = "How fast is prose with little personal data in it scanned on one core?";
     micro("pii-scan-sparse", question, StringArray::from(comments), planted, |found| u64::from(found > 0))
 }

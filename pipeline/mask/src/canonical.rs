@@ -1,17 +1,18 @@
 //! One spelling per identity: what is hashed is not the text as typed but its canonical form, so that
 //! `Ana@X.com ` and `ana@x.com` get one token and join.
 //!
-//! The form depends on domain and class, not on the column. Unknown ones get the general form. Writes into a buffer of the
-//! caller's only where the spelling changes.
+//! The form depends on domain and class, not on the column. Unknown ones get the general form. Classes that share a domain join
+//! where they are spelt alike, which they are when the domain has the name of a class with a form of its own. Writes into a buffer
+//! of the caller's only where the spelling changes.
 
 /// How the values of a class are brought to one spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Canonical {
     /// Trimmed, lower case.
     Email,
-    /// ASCII digits only.
+    /// ASCII digits only; words where there are none.
     Digits,
-    /// Letters and digits only, upper case.
+    /// Letters and digits only, upper case; words where there are none.
     Compact,
     /// Trimmed, otherwise as typed: secrets differ by case.
     Exact,
@@ -46,25 +47,33 @@ impl Canonical {
             Self::Digits if value.bytes().all(|byte| byte.is_ascii_digit()) => value,
             Self::Digits => {
                 buffer.extend(value.chars().filter(char::is_ascii_digit));
-                buffer
+                or_words(value, buffer)
             }
             Self::Compact => {
                 let kept = value.chars().filter(|letter| letter.is_alphanumeric());
                 buffer.extend(kept.flat_map(char::to_uppercase));
-                buffer
+                or_words(value, buffer)
             }
-            Self::Words => {
-                for word in value.split_whitespace() {
-                    if !buffer.is_empty() {
-                        buffer.push(' ');
-                    }
-                    buffer.push_str(word);
-                }
-                lower_in_place(buffer);
-                buffer
-            }
+            Self::Words => words(value, buffer),
         }
     }
+}
+
+/// What was kept, or the words where nothing was: `n/a` and `unknown` are not the same person's number.
+fn or_words<'a>(value: &str, kept: &'a mut String) -> &'a str {
+    if kept.is_empty() { words(value, kept) } else { kept }
+}
+
+/// Appends the words to an empty buffer.
+fn words<'a>(value: &str, buffer: &'a mut String) -> &'a str {
+    for word in value.split_whitespace() {
+        if !buffer.is_empty() {
+            buffer.push(' ');
+        }
+        buffer.push_str(word);
+    }
+    lower_in_place(buffer);
+    buffer
 }
 
 fn lower<'a>(text: &'a str, buffer: &'a mut String) -> &'a str {
@@ -99,7 +108,11 @@ mod tests {
         check("email", "É@X.COM", "é@x.com");
         check("cpf", "529.982.247-25", "52998224725");
         check("phone", "+55 (11) 91234-5678", "5511912345678");
-        check("phone", "none", "");
+        check("phone", " None", "none");
+        check("phone", "n/a", "n/a");
+        check("phone", "", "");
+        check("phone", " ", "");
+        check("cnpj", "- -", "- -");
         check("credit_card", "4111 1111-1111 1111", "4111111111111111");
         check("cnpj", "12.abc.345/01DE-35", "12ABC34501DE35");
         check("postal_code", "01310-100", "01310100");

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use lakebed_contract::MaskedColumn;
 use serde::{Deserialize, Serialize};
 
 use crate::find::Finding;
@@ -36,7 +37,7 @@ pub struct Counts {
     pub values: u64,
     /// Values that were not NULL.
     pub non_null: u64,
-    /// Values that went through the transform; of free text, those in which something was found. None of a kept column.
+    /// Values that are not what they were; of free text, those in which something was found. None of a kept column.
     pub masked: u64,
     /// Different values that were computed, each once per batch; 0 where a transform costs nothing.
     pub computed: u64,
@@ -85,6 +86,21 @@ impl Coverage {
         let same = self.columns.iter().filter(|(id, _)| id.table == table && id.column == column);
         same.for_each(|(_, counts)| sum.add(counts));
         sum
+    }
+
+    /// The columns as a run tells of them.
+    pub fn report(&self) -> Vec<MaskedColumn> {
+        let row = |(id, counts): (&ColumnId, &Counts)| MaskedColumn {
+            table: id.table.clone(),
+            column: id.column.clone(),
+            class: id.class.clone(),
+            transform: id.transform.clone(),
+            values: counts.values,
+            masked: counts.masked,
+            unshaped: counts.unshaped,
+            findings: counts.findings.clone(),
+        };
+        self.columns.iter().map(row).collect()
     }
 
     /// Whether nothing was counted.
@@ -177,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_row_of_the_report_is_flat() {
-        let mut counts = Counts { values: 3, non_null: 2, ..Counts::default() };
+        let mut counts = Counts { values: 3, non_null: 2, unshaped: 1, ..Counts::default() };
         let finding = |kind| Finding { kind, start: 0, end: 1, score: 1.0 };
         counts.count_findings(&[finding(PiiKind::Cpf), finding(PiiKind::Cpf), finding(PiiKind::Email)]);
         counts.count_findings(&[]);
@@ -185,9 +201,12 @@ mod tests {
         let id =
             ColumnId { table: "t".into(), column: "c".into(), class: "free_text".into(), transform: "redact".into() };
         coverage.add(&id, &counts);
+        let report = coverage.report();
+        assert_eq!((report[0].values, report[0].masked, &report[0].findings), (3, 1, &counts.findings));
+        assert_eq!(report[0].unshaped, 1);
         assert_eq!(
             serde_json::to_string(&coverage).expect("writes"),
-            r#"[{"table":"t","column":"c","class":"free_text","transform":"redact","values":3,"non_null":2,"masked":1,"computed":0,"unshaped":0,"findings":{"BR_CPF":2,"EMAIL":1}}]"#
+            r#"[{"table":"t","column":"c","class":"free_text","transform":"redact","values":3,"non_null":2,"masked":1,"computed":0,"unshaped":1,"findings":{"BR_CPF":2,"EMAIL":1}}]"#
         );
     }
 }

@@ -23,9 +23,9 @@ pub enum MaskError {
         /// Column.
         column: String,
         /// The transform's word in the policy.
-        transform: String,
+        transform: Box<str>,
         /// The types it works on.
-        needs: String,
+        needs: Box<str>,
         /// The column's type.
         found: String,
     },

@@ -29,7 +29,7 @@ mod table;
 
 mod error;
 
-pub use classify::{Classification, Classifier, ColumnClass, Source, Suspicion};
+pub use classify::{Classification, Classifier, ColumnClass, Evidence, Source, Suspicion, ValueSample};
 pub use coverage::{ColumnCoverage, ColumnId, Counts, Coverage};
 pub use error::MaskError;
 pub use find::{Finding, PiiKind, PiiKinds, Scanner, validate};

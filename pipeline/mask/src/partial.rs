@@ -10,6 +10,9 @@ use crate::digits::Symbols;
 /// Where nothing may be shown.
 const HIDDEN: &str = "***";
 
+/// Letters of a top-level domain.
+const TOP_LETTERS: std::ops::RangeInclusive<usize> = 2..=24;
+
 /// Appends the display form of a value; says whether the value was of the shape.
 pub(crate) fn append(excerpt: Excerpt, value: &str, out: &mut String) -> bool {
     let shown = match excerpt {
@@ -40,7 +43,9 @@ fn email(value: &str, out: &mut String) -> Option<()> {
     let (domain, top) = host.rsplit_once('.')?;
     let is_plain =
         |part: &str| !part.is_empty() && !part.contains(|letter: char| letter.is_whitespace() || letter == '@');
-    if !(is_plain(local) && is_plain(domain) && is_plain(top)) {
+    // What stands behind the last dot is shown whole, so it must be a top-level domain and not `com?phone=…`.
+    let is_top = TOP_LETTERS.contains(&top.len()) && top.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if !(is_plain(local) && is_plain(domain) && is_top) {
         return None;
     }
     initial(local, out);
@@ -109,6 +114,12 @@ mod tests {
         check(Excerpt::Email, "joão.com", "***");
         check(Excerpt::Email, "joao@com", "***");
         check(Excerpt::Email, "a b@x.com", "***");
+        check(Excerpt::Email, "ana@example.com?phone=11912345678", "***");
+        check(Excerpt::Email, "ana@example.c0m", "***");
+        check(Excerpt::Email, "ana@example.c", "***");
+        check(Excerpt::Email, "ana@example.josé", "***");
+        check(Excerpt::Email, &format!("ana@example.{}", "x".repeat(25)), "***");
+        check(Excerpt::Email, "ana@example.cervejaria", "a***@e***.cervejaria");
         check(Excerpt::CreditCard, "4111 1111 1111 1234", "****1234");
         check(Excerpt::CreditCard, "1234", "***");
         check(Excerpt::CreditCard, "4111 1111 1111 12E4", "***");

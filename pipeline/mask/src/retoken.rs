@@ -1,10 +1,10 @@
 //! Key rotation: which token of the new key stands for which token of the old one.
 //!
-//! A token cannot be turned into another, because HMAC goes one way: the values come from `raw/` once more. From them the rows
-//! are either masked anew, which is all that is needed when everything is replayed, or read into a crosswalk of two columns,
-//! `old_token` and `new_token`, with which rows masked before and after the rotation join while both are in the lake (the
-//! dual-token window). A crosswalk holds tokens only, so it may leave `raw/`; it is as secret as the tokens are, and is dropped
-//! when no old token is left.
+//! A token cannot be turned into another, because HMAC goes one way: the values are needed once more. Rows that are in a lake keep
+//! the tokens of the key they were masked with; no command masks them again. From raw values [`Retokenizer`] makes a crosswalk of
+//! two columns, `old_token` and `new_token`, with which rows masked before and after the rotation join. It needs the old key in
+//! the ring, which is what an old key is kept for: nothing else reads it. A crosswalk holds tokens only, so it may leave `raw/`;
+//! it is as secret as the tokens are.
 
 use std::collections::HashSet;
 use std::fmt;

@@ -104,8 +104,8 @@ pub(crate) fn transform_of<'p>(
         return Err(MaskError::WrongType {
             table: table.name.clone(),
             column: column.name.clone(),
-            transform: transform.to_string(),
-            needs: transform.needs(),
+            transform: transform.to_string().into(),
+            needs: transform.needs().into(),
             found: column.column_type.to_string(),
         });
     }

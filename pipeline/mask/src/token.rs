@@ -98,6 +98,15 @@ mod tests {
         assert_eq!(format!("{:?}", tokenizer(1, 7, "email", "email")), "Tokenizer(***)");
     }
 
+    /// What holds no number at all is no number that two people share.
+    #[test]
+    fn values_without_a_number_do_not_join() {
+        let tokenizer = tokenizer(1, 7, "phone", "phone");
+        assert_ne!(token(&tokenizer, "n/a"), token(&tokenizer, "unknown"));
+        assert_ne!(token(&tokenizer, "n/a"), token(&tokenizer, ""));
+        assert_eq!(token(&tokenizer, "N/A "), token(&tokenizer, "n/a"));
+    }
+
     proptest! {
         #[test]
         fn equal_canonical_values_join_and_others_do_not(a in "[a-c ]{0,4}", b in "[a-cA-C ]{0,4}") {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
 };
+use arrow::compute::kernels::cmp;
 use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType};
 use lakebed_contract::generalise::{self, Generalisation};
 use lakebed_contract::policy::Excerpt;
@@ -62,8 +63,16 @@ impl Action {
                 let show = |value: &str, out: &mut String| partial::append(*excerpt, value, out);
                 counted(distinct::map(texts(column)?, show), counts)
             }
-            Self::Generalise(how) => generalised(*how, column)?,
-            Self::Prefix(count) => prefixes(texts(column)?, *count),
+            Self::Generalise(how) => {
+                let coarse = generalised(*how, column)?;
+                counts.masked = changed(column, &coarse)?;
+                coarse
+            }
+            Self::Prefix(count) => {
+                let cut = prefixes(texts(column)?, *count);
+                counts.masked = changed(column, &cut)?;
+                cut
+            }
             Self::Redact(scanner) => {
                 counts.masked = 0;
                 redact_column(scanner, texts(column)?, column, |found| counts.count_findings(found))
@@ -76,6 +85,11 @@ fn counted(masked: Distinct, counts: &mut Counts) -> ArrayRef {
     counts.computed = masked.computed;
     counts.unshaped = masked.unshaped;
     Arc::new(masked.column)
+}
+
+/// How many values are not what they were: the beginning of a short text is all of it.
+fn changed(before: &ArrayRef, after: &ArrayRef) -> Option<u64> {
+    Some(cmp::distinct(before, after).ok()?.true_count() as u64)
 }
 
 fn texts(column: &ArrayRef) -> Option<&StringArray> {
@@ -120,26 +134,28 @@ mod tests {
         let (years, counts) = apply(&Action::Generalise(Generalisation::Year), Arc::new(days.collect::<Date32Array>()));
         let expected = [19_723, 19_723, 10_957, -365, -719_162, -25_567].map(Some).into_iter().chain([None]);
         assert_eq!(years.as_primitive::<Date32Type>(), &expected.collect::<Date32Array>());
-        assert_eq!((counts.values, counts.non_null, counts.masked), (7, 6, 6));
+        assert_eq!((counts.values, counts.non_null, counts.masked), (7, 6, 4), "two are a first of January already");
     }
 
     #[test]
     fn instants_keep_their_time_zone() {
         let noon = 43_200_000_000;
         let column = TimestampMicrosecondArray::from(vec![Some(noon), None, Some(-1)]).with_timezone("UTC");
-        let (days, _) = apply(&Action::Generalise(Generalisation::Day), Arc::new(column.clone()));
+        let (days, counts) = apply(&Action::Generalise(Generalisation::Day), Arc::new(column.clone()));
         assert_eq!(days.data_type(), column.data_type());
         let expected = TimestampMicrosecondArray::from(vec![Some(0), None, Some(-2 * noon)]).with_timezone("UTC");
         assert_eq!(days.as_primitive::<TimestampMicrosecondType>(), &expected);
+        assert_eq!(counts.masked, 2);
     }
 
     #[test]
     fn prefixes_count_characters() {
         let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("éàü-123"), Some("é"), Some(""), None]));
-        let (cut, _) = apply(&Action::Prefix(3), Arc::clone(&texts));
+        let (cut, counts) = apply(&Action::Prefix(3), Arc::clone(&texts));
+        assert_eq!((counts.non_null, counts.masked), (3, 1), "the others are no longer than the prefix");
         assert_eq!(cut.as_string::<i32>(), &StringArray::from(vec![Some("éàü"), Some("é"), Some(""), None]));
-        let (huge, _) = apply(&Action::Prefix(usize::MAX), Arc::clone(&texts));
-        assert_eq!(&huge, &texts);
+        let (huge, counts) = apply(&Action::Prefix(usize::MAX), Arc::clone(&texts));
+        assert_eq!((&huge, counts.masked), (&texts, 0));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod shape;
 mod values;
 
 mod audit;
+mod evidence;
 
 use std::fmt;
 
@@ -20,6 +21,7 @@ use header::{Claim, Header};
 use values::Values;
 
 pub use audit::Suspicion;
+pub use evidence::{Evidence, ValueSample};
 
 /// Share of values that must validate for the values to decide.
 const VALID_MIN: f32 = 0.9;

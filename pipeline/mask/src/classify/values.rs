@@ -15,7 +15,7 @@ pub(super) const EXAMINED_MAX: usize = 65_536;
 /// Bytes of a value that are looked at; longer ones are prose anyway.
 const VALUE_BYTES_MAX: usize = 4096;
 /// Longest value that may be one e-mail address, one number, one name, one address.
-const WHOLE_BYTES_MAX: usize = 256;
+pub(super) const WHOLE_BYTES_MAX: usize = 256;
 /// A column with so few distinct values among so many is a vocabulary, not prose.
 const VOCABULARY: (usize, usize) = (20, 200);
 const KINDS: usize = PiiKind::ALL.len();
@@ -53,7 +53,7 @@ impl Values {
         for value in sample.map(str::trim).filter(|value| !value.is_empty()).take(EXAMINED_MAX) {
             values.examined += 1;
             if seen.len() < DISTINCT_MAX && seen.insert(value) {
-                values.add(scanner, is_number, beginning(value), &mut found);
+                values.add(scanner, is_number, beginning(value, VALUE_BYTES_MAX), &mut found);
             }
         }
         values.distinct = seen.len();
@@ -75,13 +75,8 @@ impl Values {
             return;
         }
         scanner.scan(value, found);
-        let covered = |kind: PiiKind| -> usize {
-            found.iter().filter(|finding| finding.kind == kind).map(|finding| finding.end - finding.start).sum()
-        };
-        // A name fills its value; an address is followed by district, city and postal code.
-        let is_short = value.len() <= WHOLE_BYTES_MAX;
-        self.names += usize::from(is_short && 10 * covered(PiiKind::Name) >= 6 * value.len());
-        self.addresses += usize::from(is_short && 10 * covered(PiiKind::Address) >= 3 * value.len());
+        self.names += usize::from(is_person(PiiKind::Name, value, found));
+        self.addresses += usize::from(is_person(PiiKind::Address, value, found));
         self.prose += usize::from(shape::is_prose(value));
         // A whole value that only looks like a kind (`2.14.0.3`) has been counted as such; as text it says nothing more.
         let is_mere_look = |finding: &Finding| {
@@ -89,7 +84,7 @@ impl Values {
             is_whole && finding.kind != PiiKind::Address && !shape::is_distinctive(finding.kind, value)
         };
         let found = found.iter().any(|finding| finding.kind != PiiKind::Name && !is_mere_look(finding));
-        let worded = value.contains('@') || value.split_whitespace().filter(|word| has_letter(word)).count() >= 2;
+        let worded = is_worded(value);
         self.worded += usize::from(worded);
         self.worded_found += usize::from(worded && found);
         self.bare_found += usize::from(!worded && found);
@@ -146,16 +141,29 @@ impl Values {
     }
 }
 
-fn ratio(part: usize, whole: usize) -> f32 {
+pub(super) fn ratio(part: usize, whole: usize) -> f32 {
     // Neither is over `EXAMINED_MAX`, so both are exact.
     let exact = |count: usize| u16::try_from(count).map_or(f32::from(u16::MAX), f32::from);
     if whole == 0 { 0.0 } else { exact(part) / exact(whole) }
 }
 
 /// The first bytes of a value, cut on a character boundary.
-fn beginning(value: &str) -> &str {
-    let cut = (0..=VALUE_BYTES_MAX.min(value.len())).rev().find(|at| value.is_char_boundary(*at));
+pub(super) fn beginning(value: &str, bytes_max: usize) -> &str {
+    let cut = (0..=bytes_max.min(value.len())).rev().find(|at| value.is_char_boundary(*at));
     &value[..cut.unwrap_or(0)]
+}
+
+/// Whether a value is a name, or an address: a name fills its value; an address is followed by district, city and postal code.
+pub(super) fn is_person(kind: PiiKind, value: &str, found: &[Finding]) -> bool {
+    let of_kind = found.iter().filter(|finding| finding.kind == kind);
+    let covered: usize = of_kind.map(|finding| finding.end - finding.start).sum();
+    let tenths = if kind == PiiKind::Address { 3 } else { 6 };
+    value.len() <= WHOLE_BYTES_MAX && 10 * covered >= tenths * value.len()
+}
+
+/// Whether a value has several words, or an `@`.
+pub(super) fn is_worded(value: &str) -> bool {
+    value.contains('@') || value.split_whitespace().filter(|word| has_letter(word)).count() >= 2
 }
 
 fn has_letter(word: &str) -> bool {

@@ -2,7 +2,9 @@
 //!
 //! In figures with the same `/`, `-` or `.` between them, day or month first, or year first; with the month's name, English
 //! or Portuguese, whole or cut to three letters or more. The day must exist in its month. Years of two digits only in figures.
+//! A bottle's "born on" date is nobody's birthday.
 
+use super::context::WINDOW_BYTES;
 use super::kind::PiiKind;
 use super::row::{Row, Run};
 
@@ -44,21 +46,39 @@ const ORDINALS: [&str; 7] = ["st", "nd", "rd", "th", "º", "°", "ª"];
 /// What stands between day, month and year in words.
 const BETWEEN: [&str; 9] = [" de ", " of ", ", ", ". ", " ", "-", "/", ".", ","];
 
-pub(super) fn find(row: &mut Row<'_>, run: Run) {
-    let place = match run.len() {
-        1 | 2 => in_figures(row, run).or_else(|| in_words(row, run)),
-        4 => year_first(row, run),
-        _ => None,
-    };
+/// What brewers print in front of a date.
+const BOTTLE_PRINTS: [&[u8]; 3] = [b"born on dat", b"born-on", b"bottled"];
+
+/// From a run of one or two digits.
+pub(super) fn day_first(row: &mut Row<'_>, run: Run) {
+    let place = in_figures(row, run).or_else(|| in_words(row, run));
+    hit(row, place);
+}
+
+/// From a run of four digits: `1984-05-06`.
+pub(super) fn year_first(row: &mut Row<'_>, run: Run) {
+    let place = from_year(row, run);
+    hit(row, place);
+}
+
+fn hit(row: &mut Row<'_>, place: Option<(usize, usize)>) {
     let Some((start, end)) = place else { return };
-    if row.begins(start) && !row.byte(end).is_ascii_digit() && (row.ends(end) || row.byte(end) == b'T') {
+    let stands_alone = row.begins(start) && !row.byte(end).is_ascii_digit() && (row.ends(end) || row.byte(end) == b'T');
+    if stands_alone && row.closeness(PiiKind::BirthDate, &(start..end)).is_some() && !is_of_a_bottle(row, start) {
         row.hit_in_context(PiiKind::BirthDate, start..end);
     }
 }
 
+/// Whether it is a beer that was born then: what brewers print on a bottle stands in front.
+fn is_of_a_bottle(row: &Row<'_>, start: usize) -> bool {
+    let before = &row.bytes[start.saturating_sub(WINDOW_BYTES)..start];
+    let mut prints = BOTTLE_PRINTS.iter();
+    prints.any(|print| before.windows(print.len()).any(|window| window.eq_ignore_ascii_case(print)))
+}
+
 /// `6/5/84`, `06.05.1984`.
 fn in_figures(row: &Row<'_>, run: Run) -> Option<(usize, usize)> {
-    let separator = row.byte(run.end);
+    let separator = run.after;
     if !matches!(separator, b'/' | b'-' | b'.') {
         return None;
     }
@@ -76,8 +96,8 @@ fn in_figures(row: &Row<'_>, run: Run) -> Option<(usize, usize)> {
     (is_date(first, second, year) || is_date(second, first, year)).then_some((run.start, end))
 }
 
-fn year_first(row: &Row<'_>, run: Run) -> Option<(usize, usize)> {
-    let separator = row.byte(run.end);
+fn from_year(row: &Row<'_>, run: Run) -> Option<(usize, usize)> {
+    let separator = run.after;
     if !matches!(separator, b'/' | b'-' | b'.') {
         return None;
     }
@@ -89,6 +109,10 @@ fn year_first(row: &Row<'_>, run: Run) -> Option<(usize, usize)> {
 
 /// `6th of May 1984`, `6 de maio de 1984`, `May 6, 1984`.
 fn in_words(row: &Row<'_>, run: Run) -> Option<(usize, usize)> {
+    // A letter or four digits must follow, an ordinal's letters perhaps between.
+    if !matches!(run.after, b' ' | b',' | b'.' | b'-' | b'/' | b's' | b'n' | b'r' | b't' | 0x80..) {
+        return None;
+    }
     let (day, _) = number(row, run.start, 2)?;
     let rest = &row.text[run.end..];
     let suffix = match run.after {
@@ -96,21 +120,25 @@ fn in_words(row: &Row<'_>, run: Run) -> Option<(usize, usize)> {
         _ => None,
     };
     let day_end = run.end + suffix.map_or(0, str::len);
-    let month_behind = behind(row, day_end).and_then(|at| {
-        let letters = row.bytes[at..].iter().take(NAME_BYTES_MAX + 1).take_while(|byte| is_letter(**byte)).count();
-        Some((month(&row.bytes[at..at + letters])?, at + letters))
-    });
-    if let Some((month, month_end)) = month_behind {
-        let (year, end) = number(row, behind(row, month_end)?, 4)?;
-        return (is_date(day, month, year) && end >= 4 && year > 999).then_some((run.start, end));
+    let next = behind(row, day_end)?;
+    if is_letter(row.byte(next)) {
+        let letters = row.bytes[next..].iter().take(NAME_BYTES_MAX + 1).take_while(|byte| is_letter(**byte)).count();
+        let month = month(&row.bytes[next..next + letters])?;
+        let end = year(row, behind(row, next + letters)?).filter(|(year, _)| is_date(day, month, *year))?.1;
+        return Some((run.start, end));
     }
+    let (year, end) = year(row, next)?;
     let gap = row.bytes[..run.start].iter().rev().take(2).take_while(|byte| matches!(byte, b' ' | b'.' | b'-')).count();
     let name_end = run.start - gap;
     let letters =
         row.bytes[..name_end].iter().rev().take(NAME_BYTES_MAX + 1).take_while(|byte| is_letter(**byte)).count();
     let month = month(&row.bytes[name_end - letters..name_end]).filter(|_| gap > 0)?;
-    let (year, end) = number(row, behind(row, day_end)?, 4)?;
-    (is_date(day, month, year) && year > 999).then_some((name_end - letters, end))
+    is_date(day, month, year).then_some((name_end - letters, end))
+}
+
+/// Four digits at `at`, and their end.
+fn year(row: &Row<'_>, at: usize) -> Option<(u32, usize)> {
+    number(row, at, 4).filter(|(_, end)| end - at == 4)
 }
 
 fn is_letter(byte: u8) -> bool {

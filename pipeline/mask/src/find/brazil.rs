@@ -1,59 +1,66 @@
 //! Brazilian numbers: CPF, CNPJ (numeric, and alphanumeric as from July 2026), CEP, RG, PIX random key.
 //!
-//! CPF and CNPJ by their check digits (Receita Federal; letters count as their ASCII code less 48). Equal digits throughout
+//! CPF and CNPJ by their check digits, as Receita Federal reckons them. Equal digits throughout
 //! satisfy the arithmetic but are never issued. RG has no check digit that every state uses, so it needs its name around.
 
 use std::ops::Range;
 
 use super::kind::PiiKind;
 use super::row::{Row, Run, digits};
+use crate::digits::{cnpj_checks, cpf_checks};
 
 pub(super) fn cpf(row: &mut Row<'_>, run: Run) {
     let end = match run.len() {
+        3 => return cpf_in_groups(row, run),
         11 if run.begins && row.ends(run.end) => run.end,
-        3 => match row.shape(run.start, "ddd.ddd.ddd-dd") {
-            // The shape's hyphen may be missing or another separator, the CPF's may not.
-            Some(end) if end == run.start + 14 && row.byte(end - 3) == b'-' => end,
-            _ => return,
-        },
         9 if run.begins && row.byte(run.end) == b'-' => match row.shape(run.start, "ddddddddd-dd") {
             Some(end) => end,
             None => return,
         },
         _ => return,
     };
-    if !is_cpf(&row.bytes[run.start..end]) {
+    if is_cpf(&row.bytes[run.start..end]) {
+        row.hit_boosted(PiiKind::Cpf, run.start..end, 0.8, 0.95);
+    }
+}
+
+/// `529.982.247-25`, whatever it touches; `529-982-247-25` and `529 982 247-25` where a number may stand; with nothing but
+/// spaces between the groups only next to its name.
+fn cpf_in_groups(row: &mut Row<'_>, run: Run) {
+    let Some(end) = row.shape(run.start, "ddd~ddd~ddd~dd") else { return };
+    let range = run.start..end;
+    if !is_cpf(&row.bytes[range.clone()]) {
         return;
     }
-    match run.len() {
-        3 => row.hit(PiiKind::Cpf, run.start..end, 0.96),
-        _ => row.hit_boosted(PiiKind::Cpf, run.start..end, 0.8, 0.95),
+    let stands_alone = run.begins && row.ends(end);
+    match [run.end, run.end + 4, run.end + 8].map(|at| row.byte(at)) {
+        [b'.', b'.', b'-'] => row.hit(PiiKind::Cpf, range, 0.96),
+        [b'-', b'-', b'-'] | [b' ', b' ', b'-'] if stands_alone => row.hit_boosted(PiiKind::Cpf, range, 0.8, 0.95),
+        [b' ', b' ', b' '] if stands_alone => row.hit_in_context(PiiKind::Cpf, range),
+        _ => {}
     }
 }
 
 /// Whether the digits of some bytes are eleven and end in the two check digits of the nine before them.
-fn is_cpf(bytes: &[u8]) -> bool {
+pub(super) fn is_cpf(bytes: &[u8]) -> bool {
     let (values, count) = digits::<12>(bytes);
-    count == 11 && has_check_digits(&values[..11], 11)
+    count == 11 && !are_equal(&values[..11]) && cpf_checks(&values[..9]) == values[9..11]
 }
 
-/// Whether the last two of some values are the check digits of those before: weights from the right 2, 3, … and, beyond
-/// `weight_max`, 2 again; a remainder below two gives 0.
-fn has_check_digits(values: &[u8], weight_max: u32) -> bool {
-    let check = |values: &[u8]| {
-        let weights = (2..=weight_max).cycle();
-        let sum: u32 = values.iter().rev().zip(weights).map(|(value, weight)| u32::from(*value) * weight).sum();
-        match sum % 11 {
-            0 | 1 => 0,
-            rest => 11 - rest,
-        }
-    };
-    let last = values.len() - 1;
-    let is_check = |at: usize| u32::from(values[at]) == check(&values[..at]);
-    values.iter().any(|value| *value != values[0]) && is_check(last - 1) && is_check(last)
+fn are_equal(values: &[u8]) -> bool {
+    values.iter().all(|value| *value == values[0])
 }
 
-/// Found from its last two digits, which are digits in both forms.
+/// `11.222.333/0001-81`, found from its head.
+pub(super) fn cnpj_in_digits(row: &mut Row<'_>, run: Run) {
+    let end = run.start + 18;
+    let is_whole = !run.before.is_ascii_alphanumeric() && row.shape(run.start, "dd.ddd.ddd/dddd-dd") == Some(end);
+    if is_whole && row.byte(end - 3) == b'-' && is_cnpj(&row.bytes[run.start..end]) {
+        row.hit(PiiKind::Cnpj, run.start..end, 0.96);
+    }
+}
+
+/// All forms, found from the last two digits, which are digits in all of them.
 pub(super) fn cnpj(row: &mut Row<'_>, run: Run) {
     let back = |count: usize| run.start.checked_sub(count).map_or(0, |at| row.byte(at));
     let before = back(1);
@@ -88,13 +95,14 @@ pub(super) fn cnpj(row: &mut Row<'_>, run: Run) {
     }
 }
 
-fn is_cnpj(bytes: &[u8]) -> bool {
-    let mut values = [0; 14];
+/// Whether the digits and capitals of some bytes, of which there are fourteen, end in the check digits of those before.
+pub(super) fn is_cnpj(bytes: &[u8]) -> bool {
+    let mut symbols = [0; 14];
     let characters = bytes.iter().filter(|byte| byte.is_ascii_alphanumeric());
-    for (value, byte) in values.iter_mut().zip(characters) {
-        *value = byte - b'0';
+    for (symbol, byte) in symbols.iter_mut().zip(characters) {
+        *symbol = if byte.is_ascii_digit() { byte - b'0' } else { byte - b'A' + 10 };
     }
-    has_check_digits(&values, 9)
+    !are_equal(&symbols) && cnpj_checks(&symbols[..12]) == symbols[12..]
 }
 
 pub(super) fn cep(row: &mut Row<'_>, run: Run) {
@@ -166,7 +174,7 @@ pub(super) fn pix_key(row: &mut Row<'_>, run: Run) {
 /// Whether eleven digits are a driver's licence: both check digits over the first nine (Contran 598/2016 and before).
 pub(super) fn is_cnh(bytes: &[u8]) -> bool {
     let (values, count) = digits::<12>(bytes);
-    if count != 11 || values[..11].iter().all(|value| *value == values[0]) {
+    if count != 11 || are_equal(&values[..11]) {
         return false;
     }
     let sum = |weight: fn(u32) -> u32| {

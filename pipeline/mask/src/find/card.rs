@@ -4,10 +4,11 @@
 
 use super::kind::PiiKind;
 use super::row::{Row, Run, digits};
+use crate::digits::card_check;
 
 const DIGITS_MAX: usize = 19;
 /// Groups in which cards are printed, longest first.
-const GROUPS: [&[usize]; 6] = [&[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 4, 1], &[4, 4, 5]];
+const GROUPS: [&[usize]; 6] = [&[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4], &[4, 4, 5], &[4, 4, 4, 1]];
 
 pub(super) fn find(row: &mut Row<'_>, run: Run) {
     if !run.begins {
@@ -19,14 +20,15 @@ pub(super) fn find(row: &mut Row<'_>, run: Run) {
             if run.len() == 13 {
                 row.hit_in_context(PiiKind::CreditCard, run.start..run.end);
             } else {
-                row.hit_boosted(PiiKind::CreditCard, run.start..run.end, 0.9, 0.99);
+                row.hit(PiiKind::CreditCard, run.start..run.end, 0.95);
             }
         }
-        4 if matches!(row.byte(run.end), b' ' | b'-') => {
-            let ends = GROUPS.iter().filter_map(|groups| end_of_groups(row, run.start, groups));
-            let end = ends.filter(|end| is_card(&row.bytes[run.start..*end])).max();
+        4 if matches!(run.after, b' ' | b'-') => {
+            let mut ends = GROUPS.iter().filter_map(|groups| end_of_groups(row, run.start, groups));
+            // Longest first.
+            let end = ends.find(|end| is_card(&row.bytes[run.start..*end]));
             if let Some(end) = end {
-                row.hit_boosted(PiiKind::CreditCard, run.start..end, 0.95, 0.99);
+                row.hit(PiiKind::CreditCard, run.start..end, 0.98);
             }
         }
         _ => {}
@@ -49,13 +51,11 @@ fn end_of_groups(row: &Row<'_>, start: usize, groups: &[usize]) -> Option<usize>
 fn is_card(bytes: &[u8]) -> bool {
     let (values, count) = digits::<DIGITS_MAX>(bytes);
     let number = &values[..count];
-    has_issuer(number) && has_luhn(number)
+    has_issuer(number) && has_check_digit(number)
 }
 
-fn has_luhn(digits: &[u8]) -> bool {
-    let doubled = |digit: u8| if digit > 4 { 2 * digit - 9 } else { 2 * digit };
-    let value = |(place, digit): (usize, &u8)| u32::from(if place % 2 == 1 { doubled(*digit) } else { *digit });
-    digits.iter().rev().enumerate().map(value).sum::<u32>().is_multiple_of(10)
+fn has_check_digit(digits: &[u8]) -> bool {
+    digits.split_last().is_some_and(|(check, body)| card_check(body) == *check)
 }
 
 fn has_issuer(digits: &[u8]) -> bool {

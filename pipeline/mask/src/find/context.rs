@@ -8,35 +8,15 @@
 use std::ops::Range;
 
 use super::kind::PiiKind;
+use super::prefilter::bits;
+use super::vocabulary::{Letters, Topic, may_be_known};
 
 /// How far the window reaches, in bytes.
 pub(super) const WINDOW_BYTES: usize = 40;
-/// Longer words are none of ours.
-const WORD_BYTES_MAX: usize = 16;
+/// How far apart the words of an expression of two may stand.
+const PAIR_GAP_BYTES_MAX: usize = 4;
 /// Longest label of redaction.
 pub(super) const LABEL_BYTES_MAX: usize = 14;
-
-/// What words can be about: kinds, as bits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Topic(u32);
-
-impl Topic {
-    const NONE: Self = Self(0);
-    /// Versions, chapters, figures: numbers with dots that are no addresses.
-    pub(super) const NUMBERING: Self = Self(1 << 31);
-
-    pub(super) fn of(kind: PiiKind) -> Self {
-        Self(1 << kind as u32)
-    }
-
-    fn and(self, kind: PiiKind) -> Self {
-        Self(self.0 | 1 << kind as u32)
-    }
-
-    fn shares(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-}
 
 struct Word {
     start: usize,
@@ -50,8 +30,8 @@ pub(super) struct Context {
     words: Vec<Word>,
     /// The bytes that were cut into words.
     read: Option<Range<usize>>,
-    /// The last word cut, for expressions of two words; none of ours if too long.
-    previous: Option<(Range<usize>, Letters)>,
+    /// The last word cut, for expressions of two words.
+    previous: Option<Range<usize>>,
 }
 
 impl Context {
@@ -89,42 +69,78 @@ impl Context {
         };
         let from = self.read.as_ref().map_or(window.start, |read| read.start);
         while at < window.end {
-            if bytes[at] == b'['
-                && let Some(length) = label(&bytes[at..])
-            {
-                at += length;
-                self.previous = None;
-            } else if is_letter(bytes[at]) {
-                let length = bytes[at..window.end].iter().take_while(|byte| is_letter(**byte)).count();
-                if at + length == window.end && bytes.get(window.end).is_some_and(|byte| is_letter(*byte)) {
+            let (mut letters, mut brackets) = marks(bytes, at);
+            // Where the next block begins; a label may reach into it.
+            let mut next = at + BLOCK_BYTES;
+            while letters | brackets != 0 {
+                let skipped = (letters | brackets).trailing_zeros();
+                let place = at + skipped as usize;
+                if place >= window.end {
+                    next = place;
                     break;
                 }
-                self.word(bytes, at..at + length);
-                at += length;
-            } else {
-                at += 1;
+                let is_letter = letters >> skipped & 1 != 0;
+                let taken = if is_letter { (letters >> skipped).trailing_ones() as usize } else { 1 };
+                let mut end = place + taken;
+                if is_letter {
+                    if end == at + BLOCK_BYTES && end <= window.end {
+                        let rest = &bytes[end..bytes.len().min(window.end + 1)];
+                        end += rest.iter().take_while(|byte| is_letter_byte(**byte)).count();
+                    }
+                    if end > window.end {
+                        // A word that the window cuts is read when a later window holds it whole.
+                        self.read = Some(from..place.max(from));
+                        return;
+                    }
+                    self.word(bytes, place..end);
+                } else if let Some(length) = label(&bytes[place..]) {
+                    end = place + length;
+                    self.previous = None;
+                }
+                let done = u32::try_from(end - at).unwrap_or(u32::MAX);
+                let rest = u64::MAX.checked_shl(done).unwrap_or(0);
+                (letters, brackets) = (letters & rest, brackets & rest);
+                next = next.max(end);
             }
+            at = next;
         }
-        // A word that the window cuts is read when a later window holds it whole.
         self.read = Some(from..at.max(from));
     }
 
+    #[inline]
     fn word(&mut self, bytes: &[u8], range: Range<usize>) {
-        let Some(letters) = Letters::of(&bytes[range.clone()]) else {
-            self.previous = None;
-            return;
-        };
-        let alone = topic(letters.as_bytes());
+        let previous = self.previous.replace(range.clone());
+        if may_be_known(bytes[range.start], range.len()) {
+            self.known_word(bytes, range, previous);
+        }
+    }
+
+    fn known_word(&mut self, bytes: &[u8], range: Range<usize>, previous: Option<Range<usize>>) {
+        let Some(letters) = Letters::of(bytes, &range) else { return };
+        let alone = letters.topic();
         if alone != Topic::NONE {
             self.words.push(Word { start: range.start, end: range.end, topic: alone });
-        } else if let Some((before, earlier)) = &self.previous {
-            let together = topic_of_two(earlier.as_bytes(), letters.as_bytes());
-            if together != Topic::NONE && range.start - before.end <= 4 {
-                self.words.push(Word { start: before.start, end: range.end, topic: together });
-            }
+            return;
         }
-        self.previous = Some((range, letters));
+        let Some(before) = previous.filter(|before| range.start - before.end <= PAIR_GAP_BYTES_MAX) else { return };
+        let together = Letters::of(bytes, &before).map_or(Topic::NONE, |earlier| letters.topic_behind(earlier));
+        if together != Topic::NONE {
+            self.words.push(Word { start: before.start, end: range.end, topic: together });
+        }
     }
+}
+
+const BLOCK_BYTES: usize = 64;
+
+/// The letters and the opening brackets among the sixty-four bytes from `at`, as bits.
+fn marks(bytes: &[u8], at: usize) -> (u64, u64) {
+    let mut block = [0; BLOCK_BYTES];
+    match bytes[at..].first_chunk::<BLOCK_BYTES>() {
+        Some(whole) => block = *whole,
+        None => block[..bytes.len() - at].copy_from_slice(&bytes[at..]),
+    }
+    let has_bracket = block.iter().fold(0, |any, &byte| any | u8::from(byte == b'[')) != 0;
+    (bits(&block, is_letter_byte), if has_bracket { bits(&block, |byte| byte == b'[') } else { 0 })
 }
 
 /// Where cutting may begin at or after `from`: not inside a word, not inside a label.
@@ -135,9 +151,8 @@ fn first_word(bytes: &[u8], from: usize) -> usize {
     if let Some(end) = behind_label.filter(|end| *end > from) {
         return end;
     }
-    let inside = from > 0 && is_letter(bytes[from - 1]);
-    let rest =
-        if inside { bytes[from..].iter().take_while(|byte| is_letter(**byte)).take(WINDOW_BYTES).count() } else { 0 };
+    let inside = from > 0 && is_letter_byte(bytes[from - 1]);
+    let rest = if inside { bytes[from..].iter().take_while(|byte| is_letter_byte(**byte)).count() } else { 0 };
     from + rest
 }
 
@@ -147,88 +162,9 @@ pub(super) fn label(bytes: &[u8]) -> Option<usize> {
     labels.filter(|label| bytes.starts_with(label)).map(<[u8]>::len).max()
 }
 
-fn is_letter(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte >= 0x80
-}
-
-/// A short word in lower case.
-struct Letters {
-    bytes: [u8; WORD_BYTES_MAX],
-    length: usize,
-}
-
-impl Letters {
-    fn of(word: &[u8]) -> Option<Self> {
-        let mut bytes = [0; WORD_BYTES_MAX];
-        bytes.get_mut(..word.len())?.copy_from_slice(word);
-        for at in 0..word.len() {
-            bytes[at].make_ascii_lowercase();
-            // `Ã` is C3 83, `ã` is C3 A3, and so on for the letters of Latin-1.
-            if at > 0 && bytes[at - 1] == 0xc3 && (0x80..=0x9e).contains(&bytes[at]) {
-                bytes[at] |= 0x20;
-            }
-        }
-        Some(Self { bytes, length: word.len() })
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-}
-
-fn topic(word: &[u8]) -> Topic {
-    if word.len() < 2 {
-        return Topic::NONE;
-    }
-    match std::str::from_utf8(word).unwrap_or_default() {
-        "phone" | "phones" | "tel" | "telefone" | "telefones" | "telephone" | "celular" | "cel" | "cell" | "mobile"
-        | "fone" | "whatsapp" | "whats" | "wpp" | "zap" | "call" | "ligue" | "ligar" | "liga" | "ligo" | "ligou"
-        | "sms" | "fax" | "dial" | "telegram" | "contato" | "contatos" | "cellphone" | "phonenumber" | "ring" => {
-            Topic::of(PiiKind::Phone)
-        }
-        "cpf" | "cpfs" => Topic::of(PiiKind::Cpf),
-        "cnpj" | "cnpjs" => Topic::of(PiiKind::Cnpj),
-        "cep" | "ceps" => Topic::of(PiiKind::Cep),
-        "rg" | "identidade" => Topic::of(PiiKind::Rg),
-        "pix" | "chave" => Topic::of(PiiKind::PixKey),
-        "card" | "cards" | "visa" | "mastercard" | "amex" | "credit" | "debit" | "cartão" | "cartao" | "crédito"
-        | "credito" | "débito" | "debito" | "elo" | "hipercard" | "cc" => Topic::of(PiiKind::CreditCard),
-        "ssn" | "ssns" | "socialsecurity" => Topic::of(PiiKind::Ssn),
-        "itin" | "taxpayer" => Topic::of(PiiKind::Itin),
-        "ip" | "ips" | "ipv" | "host" | "server" | "servidor" | "gateway" | "proxy" | "subnet" => {
-            Topic::of(PiiKind::IpAddress)
-        }
-        "mac" | "ethernet" | "bssid" => Topic::of(PiiKind::MacAddress),
-        "secret" | "secretkey" | "secretaccesskey" | "awssecretkey" => Topic::of(PiiKind::AwsSecretKey),
-        "aws" => Topic::of(PiiKind::AwsSecretKey).and(PiiKind::AwsAccessKey),
-        "born" | "dob" | "birth" | "birthday" | "birthdate" | "bday" | "nascimento" | "nascido" | "nascida"
-        | "nasceu" | "nasci" | "nasc" | "dateofbirth" | "dtnasc" | "aniversário" | "aniversario" => {
-            Topic::of(PiiKind::BirthDate)
-        }
-        "passport" | "passports" | "passaporte" | "passaportes" => Topic::of(PiiKind::Passport),
-        "cnh" | "habilitação" | "habilitacao" | "motorista" | "driverslicense" | "driverslicence" | "driverlicense" => {
-            Topic::of(PiiKind::DriverLicence)
-        }
-        "version" | "versions" | "versão" | "versao" | "release" | "build" | "firmware" | "section" | "seção"
-        | "secao" | "chapter" | "capítulo" | "capitulo" | "figure" | "figura" | "item" | "driver" | "kernel" => {
-            Topic::NUMBERING
-        }
-        _ => Topic::NONE,
-    }
-}
-
-fn topic_of_two(first: &[u8], second: &[u8]) -> Topic {
-    let words = (std::str::from_utf8(first).unwrap_or_default(), std::str::from_utf8(second).unwrap_or_default());
-    match words {
-        ("social", "security") => Topic::of(PiiKind::Ssn),
-        ("registro", "geral") => Topic::of(PiiKind::Rg),
-        ("código" | "codigo", "postal") => Topic::of(PiiKind::Cep),
-        ("o", "b") => Topic::of(PiiKind::BirthDate),
-        // `driver's` is two words, the second of them `s`.
-        ("driver" | "drivers" | "driving" | "s", "license" | "licence" | "lic") => Topic::of(PiiKind::DriverLicence),
-        ("tax", "id" | "identification") => Topic::of(PiiKind::Itin),
-        _ => Topic::NONE,
-    }
+#[inline]
+fn is_letter_byte(byte: u8) -> bool {
+    ((byte | 0x20).wrapping_sub(b'a') < 26) | (byte >= 0x80)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! E-mail addresses in the form people write in prose: `local@domain.tld`.
 //!
-//! Grows from an `@` in both directions, never over another one. Letters with Latin diacritics count as letters, so an address with `ã` in it does
-//! not leave its first half behind. Two dots in a row, a leading separator, and punctuation after the domain are prose.
+//! Grows from an `@` in both directions, never over another one. Letters with Latin diacritics count as letters, so an address
+//! with `ã` in it does not leave its first half behind. Two dots in a row, a leading separator, and punctuation after the domain
+//! are prose.
 
 use super::kind::PiiKind;
 use super::row::Row;
@@ -15,13 +16,28 @@ pub(super) fn find(row: &mut Row<'_>, at: usize) {
 
 /// Where the local part begins that ends at the end of `before`; `None` when there is none.
 fn local_start(before: &str) -> Option<usize> {
-    let is_local = |c: char| is_letter_or_digit(c) || matches!(c, '.' | '_' | '%' | '+' | '-' | '\'');
-    let start = before.char_indices().rev().take_while(|(_, c)| is_local(*c)).last()?.0;
-    let run = &before[start..];
-    let start = start + run.rfind("..").map_or(0, |dots| dots + 2);
-    let run = &before[start..];
-    let start = start + run.find(|c: char| is_letter_or_digit(c) || c == '_')?;
-    Some(start)
+    let bytes = before.as_bytes();
+    let (mut start, mut local) = (bytes.len(), None);
+    while let Some(&byte) = bytes[..start].last() {
+        let is_first = match byte {
+            0x80.. => {
+                let letter = before[..start].chars().next_back()?;
+                if !is_letter(letter) {
+                    break;
+                }
+                start -= letter.len_utf8() - 1;
+                true
+            }
+            b'.' if bytes.get(start) == Some(&b'.') => break,
+            b'.' | b'%' | b'+' | b'-' | b'\'' => false,
+            _ if byte.is_ascii_alphanumeric() || byte == b'_' => true,
+            _ => break,
+        };
+        start -= 1;
+        // A separator may stand in the local part but not begin it.
+        local = if is_first { Some(start) } else { local };
+    }
+    local
 }
 
 /// Where the domain ends that begins at the start of `after`: labels and dots, the last label of two letters or more.
@@ -47,6 +63,10 @@ fn domain_end(after: &str) -> Option<usize> {
 }
 
 fn label_length(text: &str) -> usize {
+    let ascii = text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'-').count();
+    if text.as_bytes().get(ascii).is_none_or(u8::is_ascii) {
+        return ascii;
+    }
     text.find(|c: char| !is_letter_or_digit(c) && c != '-').unwrap_or(text.len())
 }
 

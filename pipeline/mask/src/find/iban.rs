@@ -5,7 +5,7 @@
 use super::kind::PiiKind;
 use super::row::{Row, Run};
 
-const COUNTRIES: [(&[u8; 2], usize); 83] = [
+const COUNTRIES: [(&[u8; 2], usize); 89] = [
     (b"AD", 24),
     (b"AE", 23),
     (b"AL", 28),
@@ -79,16 +79,22 @@ const COUNTRIES: [(&[u8; 2], usize); 83] = [
     (b"RU", 33),
     (b"SA", 24),
     (b"SC", 31),
+    (b"SD", 18),
     (b"SE", 24),
     (b"SI", 19),
     (b"SK", 24),
     (b"SM", 27),
+    (b"SO", 23),
     (b"ST", 25),
     (b"SV", 28),
     (b"TL", 23),
     (b"TN", 24),
     (b"TR", 26),
     (b"UA", 29),
+    (b"VA", 22),
+    (b"VG", 24),
+    (b"XK", 20),
+    (b"YE", 30),
 ];
 
 pub(super) fn find(row: &mut Row<'_>, run: Run) {

@@ -66,7 +66,16 @@ fn has_trigger(block: &[u8; BLOCK_BYTES]) -> bool {
 }
 
 fn mask(block: &[u8; BLOCK_BYTES]) -> u64 {
-    let flags = block.map(|byte| u8::from(is_trigger(byte)));
+    bits(block, is_trigger)
+}
+
+/// A bit for each byte of a block that `is` accepts, the first byte's lowest.
+#[inline]
+pub(super) fn bits(block: &[u8; BLOCK_BYTES], is: impl Fn(u8) -> bool) -> u64 {
+    let mut flags = [0; BLOCK_BYTES];
+    for (flag, byte) in flags.iter_mut().zip(block) {
+        *flag = u8::from(is(*byte));
+    }
     let (eights, _) = flags.as_chunks::<8>();
     let gathered = eights.iter().map(|eight| u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56);
     gathered.enumerate().fold(0, |mask, (at, bits)| mask | bits << (8 * at))

@@ -5,8 +5,9 @@
 
 use std::ops::Range;
 
-use super::context::{Context, Topic};
+use super::context::Context;
 use super::kind::{Finding, PiiKind, PiiKinds};
+use super::vocabulary::Topic;
 
 /// Digits in a row without a gap: no digit before, none behind.
 #[derive(Clone, Copy)]
@@ -147,6 +148,13 @@ impl<'a> Row<'a> {
     #[inline]
     pub(super) fn shape(&self, at: usize, shape: &str) -> Option<usize> {
         match_shape(self.bytes, at, shape).filter(|end| !self.byte(*end).is_ascii_digit())
+    }
+
+    /// How many digits stand at `at`, not counting beyond `most`.
+    #[inline]
+    pub(super) fn digits_at(&self, at: usize, most: usize) -> usize {
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        rest.iter().take(most).take_while(|byte| byte.is_ascii_digit()).count()
     }
 
     /// The values of the digits in a range, other bytes left out; at most `N`.

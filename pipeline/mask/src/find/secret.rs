@@ -18,7 +18,7 @@ pub(super) fn access_key(row: &mut Row<'_>, at: usize) {
     }
 }
 
-/// The secret access key around a digit: forty characters with both cases, which no hash in hexadecimal has.
+/// The secret access key around a digit next to a letter: forty characters of both cases, which no hash in hexadecimal has.
 pub(super) fn secret_key(row: &mut Row<'_>, run: Run) {
     if run.start < row.seen.secret {
         return;

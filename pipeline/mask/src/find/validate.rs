@@ -3,9 +3,10 @@
 //! The same detectors as in free text, told that the words they would need stand around. A value is of a kind when one
 //! candidate of the kind covers all of it but spaces at its ends.
 
+use super::dispatch::trigger;
 use super::kind::{PiiKind, PiiKinds};
 use super::row::Row;
-use super::{Scanner, trigger, words};
+use super::{Scanner, words};
 
 /// Whether all of `text` is one value of `kind`.
 pub fn is(kind: PiiKind, text: &str) -> bool {
@@ -39,8 +40,14 @@ mod tests {
         check(K::Phone, "(212) 555-0143", true);
         check(K::Phone, "2125550143", true);
         check(K::Phone, "2004-2008", false);
+        check(K::Phone, "20120315", false);
+        check(K::Phone, "555-0143", true);
+        check(K::Phone, "0044 20 7946 0958", true);
+        check(K::Phone, "005511912345678", true);
         check(K::Cpf, "52998224725", true);
         check(K::Cpf, "52998224726", false);
+        check(K::Cpf, "529 982 247 25", true);
+        check(K::Cpf, "529-982-247-25", true);
         check(K::Cnpj, "11.222.333/0001-81", true);
         check(K::Cnpj, "12.ABC.345/01DE-35", true);
         check(K::Cnpj, "12ABC34501DE35", true);

@@ -27,6 +27,7 @@ fn table(columns: &[(&str, ColumnType)]) -> TableContract {
         columns: all,
         partition: None,
         load: lakebed_contract::table::LoadRoute::Stream,
+        quality: Vec::new(),
         generated_rows: None,
     }
 }

@@ -172,6 +172,14 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         let is_mac = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         !before(text, range.start).is_some_and(is_mac) && !text[range.end..].starts_with(is_mac)
     };
+    // One colon in front belongs to the sentence, and so do full stops and single colons behind, if no group follows.
+    let colons_edges: Edges = |text, range| {
+        static BEFORE: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r"(?:[0-9A-Za-z_.]|[0-9A-Fa-f:.]:)$").expect("a pattern"));
+        static BEHIND: LazyLock<Regex> =
+            LazyLock::new(|| Regex::new(r"^(?:[0-9A-Za-z_]|[:.]*::|[:.]+[0-9A-Fa-f])").expect("a pattern"));
+        !BEFORE.is_match(&text[..range.start]) && !BEHIND.is_match(&text[range.end..])
+    };
     let no_alphanumeric_before: Edges = |text, range| {
         !before(text, range.start).is_some_and(|c| c.is_ascii_alphanumeric())
             && !text[range.end..].starts_with(|c: char| c.is_ascii_digit())
@@ -180,7 +188,8 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         let is_word = |c: char| c.is_ascii_alphanumeric();
         !before(text, range.start).is_some_and(is_word) && !text[range.end..].starts_with(is_word)
     };
-    let secret: Validator = |text| ["[a-z]", "[A-Z]", "[0-9]"].into_iter().all(|class| matches(text, class));
+    let secret: Validator =
+        |text| ["[a-z]", "[A-Z]", "[0-9][A-Za-z]|[A-Za-z][0-9]"].into_iter().all(|class| matches(text, class));
     let mut forms = vec![
         form(K::Cpf, r"\d{3}\.\d{3}\.\d{3}-\d\d", cpf, no_digit, Some(0.96), Some(0.96)),
         form(
@@ -192,6 +201,9 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
             Some(0.95),
         ),
         form(K::Cpf, r"\d{11}", cpf, number, Some(0.8), Some(0.95)),
+        form(K::Cpf, r"\d{3}-\d{3}-\d{3}-\d\d", cpf, number, Some(0.8), Some(0.95)),
+        form(K::Cpf, r"\d{3} \d{3} \d{3}-\d\d", cpf, number, Some(0.8), Some(0.95)),
+        form(K::Cpf, r"\d{3} \d{3} \d{3} \d\d", cpf, number, None, NEAR),
         form(
             K::Cnpj,
             r"[0-9A-Z]{2}\.[0-9A-Z]{3}\.[0-9A-Z]{3}/[0-9A-Z]{4}-\d\d",
@@ -220,11 +232,12 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
             None,
             NEAR,
         ),
-        form(K::CreditCard, r"\d{14,19}", card, number, Some(0.9), Some(0.99)),
+        form(K::CreditCard, r"\d{14,19}", card, number, Some(0.95), Some(0.95)),
         form(K::CreditCard, r"\d{13}", card, number, None, NEAR),
         form(K::Iban, r"[A-Z]{2}\d\d[A-Z0-9]+", iban, iban_edges, Some(0.99), Some(0.99)),
         form(K::IpAddress, r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}", ipv4, ipv4_edges, Some(0.88), Some(0.97)),
         form(K::MacAddress, r"(?i)[0-9a-f]{2}(?:-[0-9a-f]{2}){5}", mac, hyphens_edges, Some(0.93), Some(0.93)),
+        form(K::MacAddress, r"(?i)[0-9a-f]{2}(?::[0-9a-f]{2}){5}", mac, colons_edges, Some(0.96), Some(0.96)),
         form(K::AwsAccessKey, r"(?:AKIA|ASIA)[0-9A-Z]{16}", anything, word, Some(0.98), Some(0.98)),
         form(K::AwsSecretKey, r"[0-9A-Za-z/+]{40}", secret, secret_edges, None, NEAR),
         form(K::Passport, r"[A-Z]{2}\d{6,7}|[A-Z]\d{7,8}|\d{8,9}", anything, number, None, NEAR),
@@ -243,7 +256,7 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
         r"\d{4}S\d{4}S\d{5}",
     ] {
         for separator in [" ", "-"] {
-            forms.push(form(K::CreditCard, &groups.replace('S', separator), card, number, Some(0.95), Some(0.99)));
+            forms.push(form(K::CreditCard, &groups.replace('S', separator), card, number, Some(0.98), Some(0.98)));
         }
     }
     for length in [15, 22, 27, 29] {
@@ -260,7 +273,7 @@ static FORMS: LazyLock<Vec<Form>> = LazyLock::new(|| {
     forms
 });
 
-const COMPARED: [PiiKind; 12] = [
+const COMPARED: [PiiKind; 13] = [
     PiiKind::Cpf,
     PiiKind::Cnpj,
     PiiKind::Cep,
@@ -273,6 +286,7 @@ const COMPARED: [PiiKind; 12] = [
     PiiKind::AwsSecretKey,
     PiiKind::Passport,
     PiiKind::IpAddress,
+    PiiKind::MacAddress,
 ];
 
 /// The words for a kind, as alternatives of whole words.
@@ -412,6 +426,21 @@ fn piece() -> impl Strategy<Value = String> {
         "912-70-1234",
         "912-49-1234",
         "912701234",
+        "529-982-247-25",
+        "529 982 247-25",
+        "529 982 247 25",
+        "529.982.247 25",
+        "00:1a:2b:3c:4d:5e",
+        "A0:B1:C2:D3:E4:F5",
+        "aa:bb:cc:dd:ee:1f",
+        "00:1a:2b:3c:4d",
+        "00:1a:2b:3c:4d:5e:6f",
+        "00:00:00:00:00:00",
+        "00-1A-2B-3C-4D-5E",
+        "00-1a-2b-3c-4d",
+        "00-00-00-00-00-00",
+        "5e",
+        "::",
         "192.168.10.20",
         "1.2.3.4.5",
         "256.1.1.1",
@@ -471,8 +500,9 @@ proptest! {
     fn the_scanner_agrees_with_the_slow_implementation(pieces in prop::collection::vec(piece(), 0..10)) {
         let text = pieces.concat();
         for kind in COMPARED {
-            // IPv6 is judged by the standard library on both sides, so only IPv4 is compared.
-            if kind == PiiKind::IpAddress && text.contains("::") {
+            // IPv6 is judged by the standard library on both sides, so only IPv4 is compared: no text that may hold the other.
+            let may_hold_ipv6 = text.contains("::") || text.matches(':').count() >= 6;
+            if kind == PiiKind::IpAddress && may_hold_ipv6 {
                 continue;
             }
             let mut found = Vec::new();

@@ -126,6 +126,10 @@ pub(super) fn introduced(text: &Text, keyword: &Word) -> Option<Finding> {
     if matches!(text.byte(keyword.start.wrapping_sub(1)), b'_' | b'-' | b'.' | b'/' | b'@') {
         return None;
     }
+    // "I miss Zombie Dust."
+    if keyword.key == key("miss") && !keyword.is_capital() {
+        return None;
+    }
     if keyword.has(is::TITLE) {
         let behind = keyword.end + usize::from(text.byte(keyword.end) == b'.');
         let start = text.skip_blanks(behind);

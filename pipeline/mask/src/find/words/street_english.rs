@@ -17,7 +17,11 @@ const STATES: &[u8] =
 /// The address whose number begins at `at`.
 pub(super) fn find(text: &Text, at: usize) -> Option<Finding> {
     let number = house_number(text, at).filter(|_| !is_year(text, at))?;
-    let (end, certain) = street(text, number)?;
+    let street = street(text, number)?;
+    if street.lower && is_behind_article(text, at) {
+        return None;
+    }
+    let (end, certain) = (street.end, street.certain);
     let (end, parts) = parts(text, end);
     let score = if certain { 0.82 } else { 0.6 };
     Some(Finding { kind: PiiKind::Address, start: at, end, score: if parts > 0 { score + 0.12 } else { score } })
@@ -68,8 +72,22 @@ fn is_year(text: &Text, at: usize) -> bool {
     year && text.word_before(at, 1).is_some_and(|word| IN.contains(&word.key))
 }
 
-/// The end of the street's name that begins at `at`, and whether its kind leaves no doubt.
-fn street(text: &Text, at: usize) -> Option<(usize, bool)> {
+/// "A 4 lane highway": a thing of some size, not a house.
+fn is_behind_article(text: &Text, at: usize) -> bool {
+    const ARTICLES: [Key; 3] = [key("a"), key("an"), key("the")];
+    text.word_before(at, 1).is_some_and(|word| ARTICLES.contains(&word.key))
+}
+
+struct Street {
+    end: usize,
+    /// Its kind leaves no doubt.
+    certain: bool,
+    /// Its name is in lower case.
+    lower: bool,
+}
+
+/// The street whose name begins at `at`.
+fn street(text: &Text, at: usize) -> Option<Street> {
     let mut at = at;
     let mut best: Option<(usize, bool)> = None;
     let mut name = Seen::default();
@@ -81,7 +99,7 @@ fn street(text: &Text, at: usize) -> Option<(usize, bool)> {
             continue;
         };
         if let Some(end) = route(text, &word) {
-            return Some((end, true));
+            return Some(Street { end, certain: true, lower: name.lower });
         }
         match kind_of_street(text, &word, &name) {
             Some(kind) => best = Some((word.end, kind)),
@@ -100,7 +118,7 @@ fn street(text: &Text, at: usize) -> Option<(usize, bool)> {
     if !certain && (name.speech || name.lower) {
         return None;
     }
-    Some((with_direction(text, end), certain && !name.lower))
+    Some(Street { end: with_direction(text, end), certain: certain && !name.lower, lower: name.lower })
 }
 
 /// What the street's name is made of so far.

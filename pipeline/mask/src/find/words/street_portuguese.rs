@@ -5,13 +5,15 @@
 //! as long as it is a part of a building, a quarter, a city or a state.
 
 use super::super::kind::{Finding, PiiKind};
-use super::lexicon::{is, key};
+use super::lexicon::{Key, is, key};
 use super::word::{Shape, Text, Word};
 
 /// Words of a street's name.
 const NAME_WORDS_MAX: usize = 9;
 /// Parts behind the number.
 const PARTS_MAX: usize = 7;
+/// Kinds of street that are other words, too: with no dot behind them they need a mark in front of the number.
+const DOUBTFUL: [Key; 5] = [key("via"), key("al"), key("est"), key("rod"), key("r")];
 const STATES: &[u8] = b"AC AL AM AP BA CE DF ES GO MA MG MS MT PA PB PE PI PR RJ RN RO RR RS SC SE SP TO ";
 
 /// The address whose kind of street is the word `street`.
@@ -24,6 +26,9 @@ pub(super) fn find(text: &Text, street: &Word) -> Option<Finding> {
     }
     let name = StreetName::read(text, start)?;
     let number = house_number(text, name.end)?;
+    if !abbreviated && !number.marked && DOUBTFUL.contains(&street.key) {
+        return None;
+    }
     let follows = text.word(text.skip_blanks(number.end)).filter(|word| word.start > number.end);
     let counts = |word: Word| word.shape == Shape::Lower && !word.has(is::UNIT) && word.key != key("bairro");
     if !name.capital && !name.digits && (!number.marked || follows.is_some_and(counts) && !number.named) {

@@ -43,6 +43,7 @@ fn names_in_english() {
             ("my name is john smith and I ordered", "john smith"),
             ("My name is Xiomara Quetzal.", "Xiomara Quetzal"),
             ("Dr. Smith prescribed water", "Smith"),
+            ("Miss Smith poured it", "Smith"),
             ("thanks to Mr. William T. Harrison Jr. for the tour", "William T. Harrison Jr"),
             ("Dear Jennifer, your order", "Jennifer"),
             ("Hi Thomas!", "Thomas"),
@@ -174,7 +175,40 @@ fn near_misses_in_english() {
         "Dr. Pepper float",
         "12 Great St. Patrick's",
         "The name of the beer is Hop Stoopid",
+        "I miss Zombie Dust.",
+        "aged in Elijah Craig barrels",
+        "aged in Evan Williams barrels",
+        "with a Basil Hayden finish",
+        "a splash of George Dickel",
+        "John Courage Amber",
+        "like Charles Wells Bombardier",
+        "an Alexander Keith's IPA",
+        "some Edmund Fitzgerald",
+        "a 45 min drive",
+        "about 30 mins drive",
+        "a 2 hr drive, then a 90 sec walk",
+        "the 12 km road and the 5 mi loop",
+        "a 4 lane highway",
+        "down the 2 lane road",
+        "got it via Trade 2 weeks ago",
     ]);
+}
+
+#[test]
+fn kinds_of_street_that_are_other_words_need_a_mark() {
+    check(
+        PiiKind::Address,
+        &[
+            ("Got it via Trade 2 weeks ago", ""),
+            ("chegou via Sedex 10", ""),
+            ("I met Al Smith 2 years ago", ""),
+            ("Via Anhanguera, 200", "Via Anhanguera, 200"),
+            ("Al. Santos 1234", "Al. Santos 1234"),
+            ("al Santos nº 1234", "al Santos nº 1234"),
+            ("R. Augusta 99", "R. Augusta 99"),
+            ("R Augusta, 99", "R Augusta, 99"),
+        ],
+    );
 }
 
 #[test]
