@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::control::ControlRecord;
 use crate::latency::LatencyHistogram;
+use crate::masking::MaskedColumn;
 
 /// The stages of the path, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -191,6 +192,12 @@ pub enum RunEvent {
         /// Upper bounds in milliseconds and counts.
         latencies: LatencyHistogram,
     },
+    /// The rows of a raw object are in bronze: what masking did to them. Told at most once an object, behind the write that finishes
+    /// its record: a worker that dies in between, or never hears that its write was done, leaves it untold. Sums are a lower bound.
+    Masked {
+        /// The columns with a class.
+        columns: Vec<MaskedColumn>,
+    },
     /// An Iceberg snapshot was committed.
     Committed {
         /// Namespace.
@@ -295,6 +302,18 @@ mod tests {
             },
             RunEvent::QueueDepth { queue: "q".into(), depth: 1, bound: None },
             RunEvent::LatencyMeasured { table: "beer".into(), carried: Carried::Changes, latencies },
+            RunEvent::Masked {
+                columns: vec![MaskedColumn {
+                    table: "profile".into(),
+                    column: "email".into(),
+                    class: "email".into(),
+                    transform: "token".into(),
+                    values: u64::MAX,
+                    masked: 1,
+                    unshaped: 1,
+                    findings: BTreeMap::from([("EMAIL".into(), 1)]),
+                }],
+            },
         ];
         for event in events {
             let recorded = RecordedEvent { at: Timestamp(1_722_214_747_686_557), event };

@@ -14,7 +14,10 @@ pub mod generalise;
 pub mod lake;
 pub mod mask_key;
 mod odcs;
+mod odcs_quality;
+pub mod pii;
 pub mod policy;
+pub mod quality;
 pub mod table;
 mod transform;
 
@@ -27,6 +30,7 @@ pub mod event;
 pub mod fault;
 pub mod handler;
 pub mod latency;
+pub mod masking;
 
 pub use clock::{Clock, Timestamp};
 pub use endpoints::Endpoints;
@@ -37,6 +41,8 @@ pub use handler::{Handler, HandlerError, HandlerRegistry, Invocation};
 pub use lake::Lake;
 pub use latency::LatencyHistogram;
 pub use mask_key::{KeyProvider, KeyProviderError, KeyRing, MaskKey};
+pub use masking::{MaskedColumn, Masking};
+pub use pii::{PiiDetector, PiiEntity};
 pub use policy::{Layer, Policy, Transform};
 pub use position::{Lsn, Position};
 pub use secret::Secret;

@@ -2,13 +2,16 @@
 //!
 //! The subset of ODCS v3.1.0 that the pipeline enforces. Refused is what it would silently ignore and what would break a later
 //! stage: an unknown type, a missing key, a misspelt field of a property (a class that is not read is a column that is not
-//! masked), a name that silver uses itself. Fields that only describe are accepted and not read.
+//! masked), a name that silver uses itself. Fields that only describe are accepted and not read. Quality rules are read in
+//! `odcs_quality`.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use crate::layout;
+use crate::odcs_quality::{self, Entry};
+use crate::policy::NO_CLASS;
 use crate::table::{Column, ColumnType, ContractError, GENERATED_ROWS_MAX, LoadRoute, MonthPartition, TableContract};
 
 /// Bytes of a name in Postgres, which cuts longer ones off.
@@ -32,7 +35,6 @@ const DESCRIPTIVE: &[&str] = &[
     "partitionKeyPosition",
     "partitioned",
     "primaryKeyPosition",
-    "quality",
     "relationships",
     "tags",
     "transformDescription",
@@ -64,6 +66,8 @@ struct Object {
     physical_name: Option<String>,
     properties: Vec<Property>,
     #[serde(default)]
+    quality: Vec<Entry>,
+    #[serde(default)]
     custom_properties: Vec<CustomProperty>,
 }
 
@@ -78,6 +82,8 @@ struct Property {
     required: bool,
     classification: Option<String>,
     physical_name: Option<String>,
+    #[serde(default)]
+    quality: Vec<Entry>,
     /// Everything else that stands there.
     #[serde(flatten)]
     rest: BTreeMap<String, serde_norway::Value>,
@@ -112,7 +118,9 @@ impl Document {
         if !self.version.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(format!("version `{}` does not start with a number", self.version));
         }
-        let columns = object.properties.into_iter().map(into_column).collect::<Result<Vec<_>, _>>()?;
+        let mut properties = object.properties;
+        let entries: Vec<Vec<Entry>> = properties.iter_mut().map(|of| std::mem::take(&mut of.quality)).collect();
+        let columns = properties.into_iter().map(into_column).collect::<Result<Vec<_>, _>>()?;
         if !columns.iter().any(|column| column.is_key) {
             return Err("no property has `primaryKey: true`; a table without a key cannot be merged".to_owned());
         }
@@ -139,7 +147,12 @@ impl Document {
             }
         }
         check_columns(&columns, partition.as_ref())?;
-        Ok(TableContract { schema, name: object.name, version: self.version, columns, partition, load, generated_rows })
+        let mut quality = odcs_quality::read(&object.quality, None, &columns)?;
+        for (column, entries) in columns.iter().zip(&entries) {
+            quality.extend(odcs_quality::read(entries, Some(column), &columns)?);
+        }
+        let (name, version) = (object.name, self.version);
+        Ok(TableContract { schema, name, version, columns, partition, load, quality, generated_rows })
     }
 }
 
@@ -155,7 +168,7 @@ fn into_column(property: Property) -> Result<Column, String> {
     if let Some(unknown) = property.rest.keys().find(|field| !DESCRIPTIVE.contains(&field.as_str())) {
         return Err(format!(
             "property `{}` has the field `{unknown}`, which ODCS does not know; enforced are name, physicalType, primaryKey, \
-             required, classification",
+             required, classification, quality",
             property.name
         ));
     }
@@ -165,7 +178,7 @@ fn into_column(property: Property) -> Result<Column, String> {
             property.name
         ));
     }
-    let class = property.classification.filter(|class| class != "public");
+    let class = property.classification.filter(|class| class != NO_CLASS);
     if property.primary_key && class.is_some() {
         return Err(format!("key column `{}` has a PII class; mask keys at the source instead", property.name));
     }

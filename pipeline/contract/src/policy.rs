@@ -13,6 +13,9 @@ use crate::table::{ColumnType, TableContract};
 use crate::transform::WordError;
 pub use crate::transform::{Excerpt, FPE_DOMAIN_MIN, Layer, Shape, Transform};
 
+/// The word with which a contract says that a column has no class.
+pub(crate) const NO_CLASS: &str = "public";
+
 /// Class name → transforms.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Policy {
@@ -80,13 +83,13 @@ pub enum PolicyError {
         /// Column.
         column: String,
         /// Its class.
-        class: String,
+        class: Box<str>,
         /// The transform's word.
-        transform: String,
+        transform: Box<str>,
         /// Its type.
         found: ColumnType,
         /// The types the transform works on.
-        needed: String,
+        needed: Box<str>,
     },
 }
 
@@ -152,10 +155,10 @@ impl Policy {
                     return Err(PolicyError::WrongType {
                         table: table.name.clone(),
                         column: column.name.clone(),
-                        class: class.clone(),
-                        transform: transform.to_string(),
+                        class: class.as_str().into(),
+                        transform: transform.to_string().into(),
                         found: column.column_type,
-                        needed: transform.needs(),
+                        needed: transform.needs().into(),
                     });
                 }
             }
@@ -171,6 +174,11 @@ impl ClassRule {
             layer,
             reason: reason.to_owned(),
         };
+        if class == NO_CLASS {
+            let reason = "in a contract this word says that a column has no class, so no transform would ever be applied \
+                          to it; call the class something else";
+            return Err(refused(Layer::Bronze, reason));
+        }
         let read = |layer: Layer, word: &str| {
             Transform::parse(word, class, self.domain.as_deref().unwrap_or(class)).map_err(|error| match error {
                 WordError::Unknown => {
@@ -248,6 +256,11 @@ mod tests {
         check("email: {bronze: drop, domain: x}", "`domain` separates");
         check("email: {bronze: token, silver: token}", "class `email` in silver: values are masked before");
         check("note: {bronze: keep, silver: redact}", "in silver: values are masked before");
+        check(
+            "public: {bronze: drop}",
+            "class `public` in bronze: in a contract this word says that a column has no class",
+        );
+        check("email: {bronze: 'prefix:17'}", "`prefix` takes 0 to 16 characters");
         check("birth_date: {bronze: year, gold: drop}", "in gold: transforms are applied in bronze and silver only");
         let parse = |text: &str| Policy::from_yaml(text).expect_err(text).to_string();
         assert!(parse("version: 2\nclasses: {}\n").contains("version 2 is not known"));

@@ -1,10 +1,11 @@
-//! A table contract: columns, types, keys, nullability and PII classes, read from Open Data Contract Standard YAML.
+//! A table contract: columns, types, keys, nullability, PII classes and quality rules, read from Open Data Contract Standard YAML.
 //!
 //! How a file is read is in `odcs`. Knows nothing of Arrow, DuckDB or Iceberg types: each stage maps [`ColumnType`] itself.
 
 use std::fmt;
 
 use crate::odcs;
+use crate::quality::QualityRule;
 
 /// The physical types a column may have, by their Postgres names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -124,6 +125,8 @@ pub struct TableContract {
     pub partition: Option<MonthPartition>,
     /// How the initial load travels.
     pub load: LoadRoute,
+    /// Data quality rules: the table's own, then those of its columns in order.
+    pub quality: Vec<QualityRule>,
     /// Rows that a generator of test data makes at scale 1; the pipeline does not read it.
     pub generated_rows: Option<u64>,
 }

@@ -17,6 +17,9 @@ const FPE_DIGITS_MAX: u8 = 19;
 /// Years a band may have.
 const BAND_YEARS: std::ops::RangeInclusive<u16> = 2..=100;
 
+/// Characters that `prefix` may leave: with more, most values would stay whole.
+const PREFIX_MAX: usize = 16;
+
 /// What happens to the values of a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transform {
@@ -129,7 +132,7 @@ impl Transform {
             ("month", None) => Self::Month,
             ("day", None) => Self::Day,
             ("band", Some(band)) => Self::Band(band_years(band)?),
-            ("prefix", Some(count)) => Self::Prefix(count.parse().map_err(|_| WordError::Unknown)?),
+            ("prefix", Some(count)) => Self::Prefix(prefix_characters(count)?),
             ("redact", None) => Self::Redact,
             ("drop", None) => Self::Drop,
             ("keep", None) => Self::Keep,
@@ -198,6 +201,16 @@ impl fmt::Display for Transform {
             Self::Keep => f.write_str("keep"),
         }
     }
+}
+
+fn prefix_characters(text: &str) -> Result<usize, WordError> {
+    let count: usize = text.parse().map_err(|_| WordError::Unknown)?;
+    if count > PREFIX_MAX {
+        return Err(WordError::Refused(format!(
+            "`prefix` takes 0 to {PREFIX_MAX} characters; with more, most values would stay as they are; `keep` says so"
+        )));
+    }
+    Ok(count)
 }
 
 fn band_years(text: &str) -> Result<u16, WordError> {
@@ -308,6 +321,8 @@ mod tests {
         refused("fpe:digits:20", "zip", "at most 19");
         refused("fpe:digits:x", "zip", "known: cpf");
         refused("partial", "birth_date", "show `birth_date`");
+        refused("prefix:17", "zip", "0 to 16 characters");
+        refused("prefix:100", "zip", "0 to 16 characters");
         for band in ["band:5", "band:1y", "band:101y", "band:y", "band:-5y"] {
             refused(band, "birth_date", "2 to 100 years");
         }

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use lakebed_contract::HandlerError;
+use parquet::errors::ParquetError;
 
 use crate::engine::EngineError;
 
@@ -115,7 +116,12 @@ impl IngestError {
         match self {
             Self::Control { .. } | Self::Store { .. } | Self::Spool { .. } => true,
             Self::Held { .. } | Self::LeaseLost { .. } => true,
-            Self::Engine { source, .. } => matches!(**source, EngineError::Source(_)),
+            Self::Engine { source, .. } => match &**source {
+                EngineError::Source(_) => true,
+                // The spool could not be written: a full disk, not the object.
+                EngineError::Parquet(ParquetError::External(cause)) => cause.is::<std::io::Error>(),
+                _ => false,
+            },
             Self::BadRecord { .. } | Self::NoRecord { .. } | Self::WrongStatus { .. } => false,
             Self::Panicked { .. } | Self::Payload { .. } => false,
         }
@@ -150,4 +156,22 @@ pub(crate) fn with_sources(error: &dyn Error) -> String {
         under = source.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_of_the_disk_may_pass_and_one_of_the_writer_does_not() {
+        let check = |error: ParquetError, expected: bool| {
+            let error = IngestError::Engine { key: "k".to_owned(), source: Box::new(EngineError::Parquet(error)) };
+            assert_eq!(error.is_transient(), expected, "{error:?}");
+        };
+        check(io::Error::from(io::ErrorKind::StorageFull).into(), true);
+        check(ParquetError::External("another".into()), false);
+        check(ParquetError::General("no such column".to_owned()), false);
+    }
 }

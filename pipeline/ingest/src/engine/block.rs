@@ -1,10 +1,13 @@
 //! Plain bytes cut into blocks of whole records, the unit that threads work on.
 //!
 //! Where a block ends depends on its size, and nothing that comes out of the engine may: a [`Cut`] finds ends of records only.
-//! A record that no block can hold, or wreckage without end, is told as a block of its own that carries the reason and no bytes.
+//! A record that no block can hold, or wreckage without end, is told as a block of its own that carries the reason and no bytes;
+//! where nobody can say where the next record begins, the object is damaged.
 //! Buffers go round: who has done with a block gives its buffer back.
 
 use std::io::{self, Read};
+
+use super::decompress::damaged;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -26,6 +29,8 @@ pub(super) enum Boundary {
     More,
     /// The block begins with a record that cannot be read; reading goes on where `resume` says, at `from` or later.
     Broken { why: &'static str, resume: Resume, from: usize },
+    /// The block begins with a record after which nothing can be read.
+    Lost { why: &'static str },
 }
 
 /// Where reading goes on after a broken record.
@@ -33,6 +38,9 @@ pub(super) enum Boundary {
 pub(super) enum Resume {
     /// After the end of the line.
     Line,
+    /// The same, if no quote stands before it: in quotes the end of a line ends no record. With one the object is damaged, for
+    /// this reason.
+    Unquoted(&'static str),
     /// At the next line that begins with `{`.
     Document,
 }
@@ -98,7 +106,7 @@ impl<R: Read, C: Cut> Blocks<R, C> {
         }
     }
 
-    /// The next block, in `buffer`; `None` at the end of the object.
+    /// The next block, in `buffer`; `None` at the end of the object. An error of the object is marked as [`damaged`].
     pub(super) fn next(&mut self, mut buffer: Vec<u8>) -> io::Result<Option<Block>> {
         let mut filled = self.rest.len();
         let mut wanted = self.block_bytes.max(filled).max(BYTE_ORDER_MARK.len());
@@ -132,6 +140,7 @@ impl<R: Read, C: Cut> Blocks<R, C> {
                     self.skip(&mut buffer, resume, from)?;
                     return Ok(Some(Block { offset, broken: Some(why), buffer, ..Block::default() }));
                 }
+                Boundary::Lost { why } => return Err(damaged(why)),
                 Boundary::More => {
                     // A large record grows by doubling, or every look would move it whole.
                     wanted = filled + filled.max(self.block_bytes);
@@ -159,9 +168,16 @@ impl<R: Read, C: Cut> Blocks<R, C> {
     fn skip(&mut self, buffer: &mut Vec<u8>, resume: Resume, mut from: usize) -> io::Result<()> {
         loop {
             let found = match resume {
-                Resume::Line => memchr::memchr(b'\n', &buffer[from..]).map(|newline| from + newline + 1),
+                Resume::Line | Resume::Unquoted(_) => {
+                    memchr::memchr(b'\n', &buffer[from..]).map(|newline| from + newline + 1)
+                }
                 Resume::Document => next_document(buffer, from),
             };
+            if let Resume::Unquoted(why) = resume
+                && memchr::memchr(b'"', &buffer[from..found.unwrap_or(buffer.len())]).is_some()
+            {
+                return Err(damaged(why));
+            }
             if found.is_some() || self.at_end {
                 let resumed = found.unwrap_or(buffer.len());
                 self.rest.clear();

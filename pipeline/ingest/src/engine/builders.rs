@@ -112,14 +112,14 @@ pub(super) struct Texts {
 
 impl Texts {
     /// # Panics
-    /// At 2 GiB of text, which the bounds on blocks and records exclude.
+    /// At 2 GiB of text: who pushes ends a batch long before.
     #[inline]
     pub(super) fn push(&mut self, value: Option<&str>) {
         if self.offsets.is_empty() {
             self.offsets.push(0);
         }
         self.text.push_str(value.unwrap_or_default());
-        self.offsets.push(i32::try_from(self.text.len()).expect("a block holds far less than 2 GiB"));
+        self.offsets.push(i32::try_from(self.text.len()).expect("a batch holds far less than 2 GiB"));
         self.validity.push(value.is_some());
     }
 

@@ -2,7 +2,9 @@
 //!
 //! Contract columns, then `_operation`, the position, `_commit_timestamp`, `_old_<key>` and `_absent`. All nullable: an absent
 //! column is NULL here, and `_absent` says so. Values go in one by one; a row counts when it is ended, and a row that broke a
-//! rule halfway is taken back whole. What comes out has not been masked.
+//! rule halfway is taken back whole. A batch ends with a number of rows or bytes of text, because neither is bounded by the bytes
+//! that the rows were read from: the names in `_absent` and a mapping's constants stand in every row. What comes out has not
+//! been masked.
 
 use std::mem;
 use std::sync::Arc;
@@ -21,6 +23,11 @@ use super::builders::{Booleans, Numbers, Texts};
 use super::value::Value;
 use super::{decimal, time};
 
+/// Rows at which a batch ends.
+const BATCH_ROWS_MAX: usize = 65_536;
+/// Bytes of text at which a batch ends. With the last row they stay far below what a column of text can hold.
+const BATCH_TEXT_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// What a row tells beside its values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RowMark {
@@ -32,7 +39,7 @@ pub(super) struct RowMark {
     pub(super) commit_timestamp: i64,
 }
 
-/// Rows on their way into a batch.
+/// Rows on their way into batches.
 pub(super) struct BronzeColumns {
     schema: SchemaRef,
     names: Vec<String>,
@@ -47,6 +54,10 @@ pub(super) struct BronzeColumns {
     /// Names of the columns that the present row does not have.
     absent_names: String,
     rows: usize,
+    /// Bytes of text in `rows`, or a little more.
+    text_bytes: usize,
+    /// What is complete.
+    batches: Vec<Result<RecordBatch, ArrowError>>,
 }
 
 impl BronzeColumns {
@@ -67,17 +78,17 @@ impl BronzeColumns {
             absent: Texts::default(),
             absent_names: String::new(),
             rows: 0,
+            text_bytes: 0,
+            batches: Vec::new(),
         }
-    }
-
-    /// Rows that were ended.
-    pub(super) fn rows(&self) -> usize {
-        self.rows
     }
 
     /// Takes the present row's value of a contract column, by its place in the contract.
     #[inline]
     pub(super) fn value(&mut self, column: usize, value: Value<'_>) {
+        if let Value::Text(text) = &value {
+            self.text_bytes += text.len();
+        }
         self.cells[column].append(value);
     }
 
@@ -85,6 +96,7 @@ impl BronzeColumns {
     /// nothing behind, and says nothing of the value but that [`Value::parse`] must look at it.
     #[inline]
     pub(super) fn usual(&mut self, column: usize, text: &str) -> bool {
+        self.text_bytes += text.len();
         self.cells[column].append_usual(text)
     }
 
@@ -102,6 +114,9 @@ impl BronzeColumns {
     /// not change or nobody said.
     #[inline]
     pub(super) fn old_key(&mut self, key: usize, value: Value<'_>) {
+        if let Value::Text(text) = &value {
+            self.text_bytes += text.len();
+        }
         self.old_keys[key].append(value);
     }
 
@@ -114,8 +129,13 @@ impl BronzeColumns {
         self.ordinal.push(Some(mark.ordinal));
         self.commit_timestamp.push(Some(mark.commit_timestamp));
         self.absent.push((!self.absent_names.is_empty()).then_some(self.absent_names.as_str()));
+        self.text_bytes += self.absent_names.len();
         self.absent_names.clear();
         self.rows += 1;
+        if self.rows == BATCH_ROWS_MAX || self.text_bytes >= BATCH_TEXT_BYTES_MAX {
+            let batch = self.end_batch();
+            self.batches.push(batch);
+        }
     }
 
     /// Takes the present row back: nothing of it stays.
@@ -125,8 +145,16 @@ impl BronzeColumns {
         self.absent_names.clear();
     }
 
-    /// The rows so far as a batch; starts the next one, which is expected to be as large.
-    pub(super) fn take(&mut self) -> Result<RecordBatch, ArrowError> {
+    /// The rows so far, in batches of at least one; starts the next one, which is expected to be as large.
+    pub(super) fn take(&mut self) -> Result<Vec<RecordBatch>, ArrowError> {
+        let mut batches = mem::take(&mut self.batches);
+        if self.rows > 0 {
+            batches.push(self.end_batch());
+        }
+        batches.into_iter().collect()
+    }
+
+    fn end_batch(&mut self) -> Result<RecordBatch, ArrowError> {
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for column in &mut self.cells {
             arrays.push(column.finish()?);
@@ -140,7 +168,7 @@ impl BronzeColumns {
             arrays.push(column.finish()?);
         }
         arrays.push(self.absent.finish()?);
-        self.rows = 0;
+        (self.rows, self.text_bytes) = (0, 0);
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
     }
 }
@@ -283,5 +311,45 @@ impl ColumnBuilder {
             Self::Date(column) => column.finish(),
             Self::Timestamp(column) => column.finish(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lakebed_contract::Lake;
+
+    use super::*;
+
+    /// Rows of each batch when so many are put in, each with a `brewery_name` of so many bytes and no `city`.
+    fn batch_rows(rows: usize, name_bytes: usize) -> Vec<usize> {
+        let lake = Lake::beer();
+        let table = lake.table("brewery").expect("a beer table");
+        let mut columns = BronzeColumns::new(table);
+        let name = "x".repeat(name_bytes);
+        let mark =
+            RowMark { operation: Operation::Load, generation: 1, commit_lsn: 0, ordinal: 0, commit_timestamp: 0 };
+        for _ in 0..rows {
+            for (at, column) in table.columns.iter().enumerate() {
+                match column.name.as_str() {
+                    "brewery_id" => columns.value(at, Value::Bigint(1)),
+                    "brewery_name" => columns.value(at, Value::Text(name.as_str().into())),
+                    _ => columns.absent(at),
+                }
+            }
+            columns.old_key(0, Value::Null);
+            columns.end_row(&mark);
+        }
+        let batches = columns.take().expect("whole rows");
+        assert!(columns.take().expect("nothing").is_empty(), "taken once");
+        batches.iter().map(RecordBatch::num_rows).collect()
+    }
+
+    #[test]
+    fn a_batch_ends_with_its_rows_or_its_text() {
+        assert_eq!(batch_rows(0, 1), [0; 0]);
+        assert_eq!(batch_rows(3, 1), [3]);
+        assert_eq!(batch_rows(BATCH_ROWS_MAX, 1), [BATCH_ROWS_MAX]);
+        assert_eq!(batch_rows(2 * BATCH_ROWS_MAX + 5, 1), [BATCH_ROWS_MAX, BATCH_ROWS_MAX, 5]);
+        assert_eq!(batch_rows(70, BATCH_TEXT_BYTES_MAX / 64), [64, 6]);
     }
 }

@@ -4,6 +4,10 @@
 //! is NULL, quoted empty is the empty string. Lines without any field are skipped, unless the file has a single column.
 //! Two parts: [`CsvCutter`] finds where records end, jumping from quote to quote; [`Records`] splits whole records into fields
 //! that borrow from the block. Knows nothing of encodings, headers or types.
+//!
+//! A record beyond the limit costs itself, up to the end of its line. Unless there are quotes where that is looked for: text that
+//! goes on after the end of a line in a quoted field would be read as records, and its words end up in columns they do not belong
+//! to. Then the object is damaged.
 
 use memchr::{memchr, memchr2, memrchr};
 
@@ -11,7 +15,8 @@ use super::RECORD_BYTES_MAX;
 use super::block::{Boundary, Cut, Resume};
 
 /// Reason of a record that is larger than a block may become.
-pub(super) const TOO_LARGE: &str = "the record is larger than the limit";
+const TOO_LARGE: &str = "the record is larger than the limit";
+const QUOTED_TOO_LARGE: &str = "a record with a quoted field is larger than the limit";
 const AFTER_QUOTE: &str = "text follows a closing quote";
 const NEVER_CLOSED: &str = "a quote is never closed";
 
@@ -27,40 +32,46 @@ pub(super) struct CsvCutter {
     end: usize,
 }
 
+/// A record beyond the limit.
+enum TooLarge {
+    /// The limit lies outside quotes.
+    Unquoted,
+    /// It lies in a quoted field.
+    Quoted,
+}
+
 impl CsvCutter {
     pub(super) fn new(delimiter: u8) -> Self {
         Self { delimiter, at: 0, quoted: false, end: 0 }
     }
 
-    /// Takes the bytes from `at` to `until`, all outside quotes. `false` for a record beyond the limit.
-    fn take_unquoted(&mut self, bytes: &[u8], until: usize) -> bool {
+    /// Takes the bytes from `at` to `until`, all outside quotes.
+    fn take_unquoted(&mut self, bytes: &[u8], until: usize) -> Result<(), TooLarge> {
         let mut from = std::mem::replace(&mut self.at, until);
         if until - self.end <= RECORD_BYTES_MAX {
             if let Some(newline) = memrchr(b'\n', &bytes[from..until]) {
                 self.end = from + newline + 1;
             }
-            return true;
+            return Ok(());
         }
         // Somewhere in here a record may be too large, so ends are found one by one.
         loop {
             let newline = memchr(b'\n', &bytes[from..until]).map(|newline| from + newline);
             if newline.unwrap_or(until) - self.end > RECORD_BYTES_MAX {
-                return false;
+                return Err(TooLarge::Unquoted);
             }
-            let Some(newline) = newline else { return true };
+            let Some(newline) = newline else { return Ok(()) };
             (self.end, from) = (newline + 1, newline + 1);
         }
     }
 
-    /// Looks at everything that was not seen yet. `false` for a record beyond the limit.
-    fn scan(&mut self, bytes: &[u8], at_end: bool) -> bool {
+    /// Looks at everything that was not seen yet.
+    fn scan(&mut self, bytes: &[u8], at_end: bool) -> Result<(), TooLarge> {
         while self.at < bytes.len() {
             let quote = memchr(b'"', &bytes[self.at..]).map(|quote| self.at + quote);
             if !self.quoted {
-                if !self.take_unquoted(bytes, quote.unwrap_or(bytes.len())) {
-                    return false;
-                }
-                let Some(quote) = quote else { return true };
+                self.take_unquoted(bytes, quote.unwrap_or(bytes.len()))?;
+                let Some(quote) = quote else { return Ok(()) };
                 // Anywhere but at a field's start a quote is data.
                 self.quoted = quote == 0 || bytes[quote - 1] == self.delimiter || bytes[quote - 1] == b'\n';
                 self.at = quote + 1;
@@ -78,21 +89,26 @@ impl CsvCutter {
                     _ => (self.quoted, self.at) = (false, quote + 1),
                 },
             }
+            // The first byte beyond the limit is in quotes, even if they are closed by now.
             if self.at - self.end > RECORD_BYTES_MAX {
-                return false;
+                return Err(TooLarge::Quoted);
             }
         }
-        true
+        Ok(())
     }
 }
 
 impl Cut for CsvCutter {
     fn cut(&mut self, bytes: &[u8], at_end: bool) -> Boundary {
-        let within_limit = self.scan(bytes, at_end);
-        match (within_limit, self.end) {
-            (true, _) if at_end => Boundary::At(bytes.len()),
-            (true, 0) => Boundary::More,
-            (false, 0) => Boundary::Broken { why: TOO_LARGE, resume: Resume::Line, from: RECORD_BYTES_MAX },
+        let scanned = self.scan(bytes, at_end);
+        match (scanned, self.end) {
+            (Ok(()), _) if at_end => Boundary::At(bytes.len()),
+            (Ok(()), 0) => Boundary::More,
+            (Err(TooLarge::Unquoted), 0) => {
+                let resume = Resume::Unquoted(QUOTED_TOO_LARGE);
+                Boundary::Broken { why: TOO_LARGE, resume, from: RECORD_BYTES_MAX }
+            }
+            (Err(TooLarge::Quoted), 0) => Boundary::Lost { why: QUOTED_TOO_LARGE },
             (_, end) => Boundary::At(end),
         }
     }
@@ -266,6 +282,7 @@ fn without_return(bytes: &[u8], start: usize, end: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::block::Blocks;
     use crate::engine::block::tests::blocks;
     use proptest::prelude::*;
 
@@ -333,14 +350,50 @@ mod tests {
     #[test]
     fn a_record_beyond_the_limit_is_skipped_to_the_end_of_its_line() {
         let record = |length: usize| {
-            let mut text = b"a,b\n1,\"".to_vec();
-            text.resize(4 + length - 1, b'x');
-            text.extend_from_slice(b"\"\n3,4\n");
+            let mut text = b"a,b\n1,".to_vec();
+            text.resize(4 + length, b'x');
+            text.extend_from_slice(b"\n3,\"4\"\n");
             text
         };
         assert_eq!(shown(&record(RECORD_BYTES_MAX + 640 * 1024), 1 << 20), "[a|b]![3|4]");
         assert_eq!(shown(&record(RECORD_BYTES_MAX + 1), 1 << 16), "[a|b]![3|4]");
         assert!(!shown(&record(RECORD_BYTES_MAX), 1 << 16).contains('!'));
+    }
+
+    /// Why an object with such a record after its header cannot be read; `None` if it can.
+    fn refusal(record: &[u8], block_bytes: usize) -> Option<String> {
+        let text = [b"a,b\n", record].concat();
+        let mut blocks = Blocks::new(&text[..], CsvCutter::new(b','), block_bytes);
+        loop {
+            match blocks.next(Vec::new()) {
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(error) => return Some(error.to_string()),
+            }
+        }
+    }
+
+    #[test]
+    fn quotes_in_a_record_beyond_the_limit_refuse_the_object() {
+        let long = |length: usize| "x".repeat(length);
+        let (limit, rest) = (RECORD_BYTES_MAX, "more,text\nof one,field\"\n3,4\n");
+        let check = |record: String, is_refused: bool| {
+            for block_bytes in [1 << 16, 1 << 20] {
+                let found = refusal(record.as_bytes(), block_bytes);
+                let place = format!("{}…, {} bytes, blocks of {block_bytes}", &record[..4], record.len());
+                assert_eq!(found.as_deref(), is_refused.then_some(QUOTED_TOO_LARGE), "{place}");
+            }
+        };
+        // The limit lies in quotes: long before they close, right there, and where nothing closes them.
+        check(format!("1,\"{}\n{rest}", long(limit)), true);
+        check(format!("1,\"{}\"\n3,4\n", long(limit - 3)), true);
+        check(format!("1,\"{}\"\"{rest}", long(limit - 4)), true);
+        check(format!("1,\"{}\n", long(limit)), true);
+        // Behind it a field begins with quotes; behind its line they are another record's.
+        check(format!("1{},\"a\n{rest}", long(limit)), true);
+        check(format!("1{}\n3,\"a\n{rest}", long(limit)), false);
+        // The limit itself is allowed.
+        check(format!("1,\"{}\"\n3,4\n", long(limit - 4)), false);
     }
 
     proptest! {

@@ -152,13 +152,13 @@ impl Parse for CsvRows<'_> {
                 Ok(()) if fields.len() != width => {
                     Err(Violation::new(Rule::FieldCount, format!("{} fields, expected {width}", fields.len())))
                 }
-                Ok(()) => {
-                    tally.extra_values += self.plan.extra_columns;
-                    self.read_row(&Record { fields: &fields, bytes, text }, columns)
-                }
+                Ok(()) => self.read_row(&Record { fields: &fields, bytes, text }, columns),
             };
             match row {
-                Ok(()) => columns.end_row(&self.mark),
+                Ok(()) => {
+                    columns.end_row(&self.mark);
+                    tally.extra_values += self.plan.extra_columns;
+                }
                 Err(violation) => {
                     columns.drop_row();
                     tally.violation(violation.of(Operation::Load));

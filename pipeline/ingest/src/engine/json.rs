@@ -14,8 +14,11 @@ use memchr::memrchr;
 use super::RECORD_BYTES_MAX;
 use super::block::{Boundary, Cut, Resume, next_document};
 
-/// Bytes of one document that are read again to find out whether it broke off.
+/// Bytes of one document that are read again to find out whether it broke off: this many in all, and no more than
+/// [`REREAD_SHARE`] times what was looked at beyond [`REREAD_BYTES_FREE`].
 const REREAD_BYTES_MAX: usize = 2 * RECORD_BYTES_MAX;
+const REREAD_SHARE: usize = 8;
+const REREAD_BYTES_FREE: usize = 64 * 1024;
 
 const NO_OBJECT: &str = "expected an object";
 const TOO_LARGE: &str = "the document is larger than the limit";
@@ -88,7 +91,9 @@ impl Splitter {
     fn recover(&mut self, bytes: &[u8], at_end: bool, why: &'static str, resume: Resume, from: usize) -> Step {
         let start = self.at;
         let found = match resume {
-            Resume::Line => memchr::memchr(b'\n', &bytes[from..]).map(|newline| from + newline + 1),
+            Resume::Line | Resume::Unquoted(_) => {
+                memchr::memchr(b'\n', &bytes[from..]).map(|newline| from + newline + 1)
+            }
             Resume::Document => next_document(bytes, from),
         };
         match found.or(at_end.then_some(bytes.len())) {
@@ -108,10 +113,11 @@ impl Splitter {
             let at = seen.bytes;
             if seen.in_string {
                 match byte {
+                    // Before the escape: a backslash at the end of a line escapes nothing.
+                    b'\n' => return Extent::Broken(at, STRING_BREAKS_OFF),
                     _ if seen.escaped => seen.escaped = false,
                     b'\\' => seen.escaped = true,
                     b'"' => seen.in_string = false,
-                    b'\n' => return Extent::Broken(at, STRING_BREAKS_OFF),
                     _ => {}
                 }
                 seen.bytes += 1;
@@ -141,14 +147,17 @@ impl Splitter {
 }
 
 /// Whether a document cannot go on with the `{` at `at`, which begins a line. The document is read again as long as that is
-/// cheap: an array of many lines would otherwise be read from its beginning for each of them.
+/// cheap: an array of many lines would otherwise be read from its beginning for each of them. Of a longer one only some lines
+/// are asked, so one that broke off takes some of the lines after it along.
 fn breaks_off(bytes: &[u8], at: usize, reread: &mut usize) -> bool {
     if ends_object(&bytes[..at]) {
         return true;
     }
+    if *reread + at > REREAD_BYTES_MAX.min(REREAD_SHARE * at + REREAD_BYTES_FREE) {
+        return false;
+    }
     *reread += at;
-    *reread <= REREAD_BYTES_MAX
-        && matches!(serde_json::from_slice::<serde::de::IgnoredAny>(&bytes[..=at]), Err(error) if !error.is_eof())
+    matches!(serde_json::from_slice::<serde::de::IgnoredAny>(&bytes[..=at]), Err(error) if !error.is_eof())
 }
 
 /// Whether the line before the end of `bytes` ends in `}`.
@@ -264,6 +273,8 @@ mod tests {
     fn a_broken_document_costs_itself_only() {
         check("{\"a\":1\n{\"b\":2}\n{\"c\":3}\n", "! ; {\"b\":2} ; {\"c\":3}");
         check("{\"a\":\"x\n{\"b\":2}\n", "! ; {\"b\":2}");
+        check("{\"a\":\"x\\\n{\"b\":2}\n", "! ; {\"b\":2}");
+        check("{\"a\":\"x\\\r\n{\"b\":2}\n{\"c\":3}\n", "! ; {\"b\":2} ; {\"c\":3}");
         check("{\"a\":{\"x\":\r\n{\"b\":2},\n", "!");
         check("{\"a\":{\"x\":1}\n{\"b\":2}\n", "! ; {\"b\":2}");
         check("{\"a\":\"}\n{\"b\":2}\n", "! ; {\"b\":2}");
@@ -287,6 +298,23 @@ mod tests {
         text.resize(RECORD_BYTES_MAX - 2, b'x');
         text.extend_from_slice(b"\"}\n{\"b\":2}\n");
         assert!(!shown(&text, 1 << 20).contains('!'), "the limit itself is allowed");
+    }
+
+    /// One document whose lines all begin with `{`, and how often its bytes are read again.
+    #[test]
+    fn rereading_costs_a_few_times_the_document() {
+        for lines in [1_000, 100_000] {
+            let document = format!("{{\"a\":[\n{}{{}}]}}", "{\"b\":1},\n".repeat(lines));
+            let mut splitter = Splitter::default();
+            let Extent::Complete(length) = splitter.measure(document.as_bytes(), true) else { panic!("it is whole") };
+            assert_eq!(length, document.len());
+            let mut reread = 0;
+            for (at, _) in document.match_indices("\n{") {
+                assert!(!breaks_off(document.as_bytes(), at + 1, &mut reread), "it goes on");
+            }
+            assert!(reread <= REREAD_SHARE * document.len() + REREAD_BYTES_FREE, "{lines} lines: {reread}");
+            assert!(reread > document.len(), "it is asked all the same");
+        }
     }
 
     #[test]

@@ -66,7 +66,10 @@ impl Parse for JsonRows<'_> {
                             continue;
                         }
                         // The parser's own words may quote the document, so only their kind is kept.
-                        Err(error) if error.is_data() => read_sketch(document),
+                        Err(error) if error.is_data() => match read_sketch(document) {
+                            Ok(rule) => Found::Dropped(rule),
+                            Err(violation) => Found::Bad(violation),
+                        },
                         Err(_) => Found::Bad(syntax(start, "not JSON")),
                     },
                 },
@@ -102,7 +105,8 @@ fn record_at(text: &str, at: usize) -> Option<(DmsRecord<'_>, usize)> {
     (length <= RECORD_BYTES_MAX).then_some((record, start + length))
 }
 
-fn drop_rule(schema: &str, table: &str) -> Option<&'static str> {
+/// The rule that drops a record of a table, if any does.
+pub(super) fn drop_rule(schema: &str, table: &str) -> Option<&'static str> {
     (schema.is_empty() || table.starts_with("awsdms_")).then_some(AWSDMS_RECORD)
 }
 
@@ -121,18 +125,19 @@ struct SketchMetadata {
     table_name: String,
 }
 
-fn read_sketch(text: &str) -> Found {
+/// The rule that drops a document which is no envelope we know, or the one that it breaks.
+pub(super) fn read_sketch(text: &str) -> Result<&'static str, Violation> {
     let Ok(Sketch { metadata }) = serde_json::from_str(text) else {
-        return Found::Bad(Violation::new(Rule::Envelope, "not a DMS record"));
+        return Err(Violation::new(Rule::Envelope, "not a DMS record"));
     };
     if let Some(rule) = drop_rule(&metadata.schema_name, &metadata.table_name) {
-        return Found::Dropped(rule);
+        return Ok(rule);
     }
     if metadata.record_type == "control" {
-        return Found::Dropped(CONTROL_RECORD);
+        return Ok(CONTROL_RECORD);
     }
     let known = serde_json::from_value::<Operation>(metadata.operation.into()).is_ok();
-    Found::Bad(if known {
+    Err(if known {
         Violation::new(Rule::Envelope, "not a DMS data record")
     } else {
         Violation::new(Rule::UnknownOperation, "`metadata.operation` is none of load, insert, update, delete")
@@ -186,21 +191,23 @@ impl JsonRows<'_> {
         }
         let aligned = record.data.as_ref().map_or(0, |data| data.aligned_with(&table.columns));
         self.read_cells(record, aligned, columns)?;
-        if let Some(data) = &record.data {
-            let matched = table.columns[aligned..].iter().filter(|column| data.find(&column.name).is_some()).count();
-            *extra_values += data.len().saturating_sub(aligned + matched) as u64;
-        }
         for (key, column) in table.key_columns().enumerate() {
             let before = record.before_image.as_ref().and_then(|before| before.find(&column.name));
             columns.old_key(key, before.map_or(Ok(Value::Null), |json| Value::from_json(json, column))?);
         }
-        Ok(RowMark {
+        let mark = RowMark {
             operation,
             generation: i32::try_from(position.generation).map_err(|_| unplaced())?,
             commit_lsn: i64::try_from(position.commit_lsn.0).map_err(|_| unplaced())?,
             ordinal: i64::try_from(position.ordinal).map_err(|_| unplaced())?,
             commit_timestamp,
-        })
+        };
+        // Last: only values of a row that is kept were ignored.
+        if let Some(data) = &record.data {
+            let matched = table.columns[aligned..].iter().filter(|column| data.find(&column.name).is_some()).count();
+            *extra_values += data.len().saturating_sub(aligned + matched) as u64;
+        }
+        Ok(mark)
     }
 
     fn read_cells(&self, record: &DmsRecord<'_>, aligned: usize, columns: &mut BronzeColumns) -> Result<(), Violation> {

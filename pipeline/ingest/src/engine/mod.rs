@@ -7,12 +7,18 @@
 //!                                                                              └ dropped by a named rule, counted
 //! ```
 //!
-//! Blocks are read by several threads at once, row groups encoded by the same ones; neither how many there are nor where the
-//! blocks end can be seen in what comes out.
+//! Blocks are read by several threads at once, row groups encoded by the same ones. How many there are cannot be seen in what
+//! comes out, and where the blocks end can in two places only: in [`Counts::computed`](lakebed_mask::Counts), which counts
+//! distinct values by the batch, and in the reason of an object that is refused for several. Its first block must be whole
+//! before its header is looked at, and its rows are looked at before later blocks are read.
 //!
-//! Promises conservation (rows in = good + bad + dropped) and that an object which cannot be read to its end publishes
-//! nothing: an error leaves whatever was written to the caller's spool, and the caller throws it away. Synchronous for its caller; knows
-//! no S3, no DynamoDB, no clock.
+//! The contract's quality rules are counted between contract check and mask, and judged when the object ends.
+//!
+//! Promises conservation (rows in = good + bad + dropped) and that an object which cannot be read to its end, or whose rows,
+//! where they are looked at, hold personal data in a column that the contract does not class, or whose rows break a quality rule
+//! of severity `error`, publishes nothing: an error leaves whatever was written to the caller's spool, and the caller throws it
+//! away. Synchronous for its caller; knows no S3, no DynamoDB,
+//! no clock.
 
 mod decompress;
 mod encoding;
@@ -35,13 +41,17 @@ mod csv_rows;
 mod envelope;
 mod json_rows;
 
+mod audit;
 mod parquet;
+mod quality;
 mod quarantine;
 mod row_groups;
 
 mod pipeline;
 mod sequence;
 mod state;
+
+mod count;
 
 #[cfg(test)]
 mod differential;
@@ -54,19 +64,20 @@ use std::io::{self, Read, Write};
 use lakebed_contract::TableContract;
 use lakebed_mask::{Coverage, MaskError, TableMasker};
 
+pub use self::count::{PROBE_BYTES_MAX, count_records};
 pub use self::csv_plan::{ColumnSource, CsvFormat, FieldTransform};
 pub use self::decompress::{Compression, ZSTD_WINDOW_LOG_MAX, open as open_object};
 pub use self::encoding::Encoding;
 
 use self::block::Blocks;
-use self::csv_rows::{CsvBlocks, CsvObject};
+use self::csv_rows::CsvObject;
 use self::sequence::Outputs;
 
 pub(crate) use self::value::Value;
 
 /// Threads of the lite ingestor, a Lambda of two processors at most.
 pub const LITE_THREADS: usize = 2;
-/// Plain bytes per block, the unit of work of a thread. Larger blocks do not make it faster, only later.
+/// Plain bytes per block, the unit of work of a thread.
 pub const BLOCK_BYTES: usize = 1024 * 1024;
 /// Largest record, CSV or JSON. Kinesis stops at 10 MiB, and JSON escapes may double that.
 pub const RECORD_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -128,10 +139,15 @@ pub struct Outcome {
     pub rows_bad: u64,
     /// Records dropped, by rule.
     pub dropped: BTreeMap<&'static str, u64>,
-    /// Values of columns the contract does not have (rule `extra-column`): ignored, their records kept.
+    /// Values of columns the contract does not have (rule `extra-column`): ignored, their records kept and counted as good.
     pub extra_values: u64,
     /// What was masked in the rows of the bronze file.
     pub coverage: Coverage,
+    /// Columns without a class that seem to hold personal data, by name, and the class they seem to be of. No reason to refuse
+    /// the object.
+    pub suspicions: BTreeMap<String, String>,
+    /// Quality rules of severity `warning` or `info` that the good rows broke, a line each. No reason to refuse the object.
+    pub broken_rules: Vec<String>,
 }
 
 impl Outcome {
@@ -147,7 +163,7 @@ pub enum EngineError {
     /// The store stopped delivering the object. May pass.
     #[error("failed to read the object's bytes from the store")]
     Source(#[source] io::Error),
-    /// The object is not what its name says, or damaged. Will repeat.
+    /// The object is not what its name says, or damaged, or holds what must not be published. Will repeat.
     #[error("failed to read the object: {reason}")]
     Unreadable {
         /// What is wrong, without values.
@@ -183,6 +199,22 @@ pub fn ingest<B: Write + Send, Q: Write + Send>(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Outcome, EngineError> {
     ingest_in(source, bronze, quarantine, job, &Sizes::of(job), progress)
+}
+
+/// [`ingest`] with blocks of so many bytes, for tests of what ends of blocks may show.
+///
+/// # Errors
+/// As [`ingest`].
+#[doc(hidden)]
+pub fn ingest_in_blocks<B: Write + Send, Q: Write + Send>(
+    source: impl Read,
+    bronze: B,
+    quarantine: Q,
+    job: &Job<'_>,
+    block_bytes: usize,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Outcome, EngineError> {
+    ingest_in(source, bronze, quarantine, job, &Sizes { block_bytes, ..Sizes::of(job) }, progress)
 }
 
 /// What only speed and memory depend on, and how large row groups are.
@@ -235,65 +267,4 @@ fn ingest_in<B: Write + Send, Q: Write + Send>(
             pipeline::run(|buffer| blocks.next(buffer), &rows, outputs, job, sizes, progress)
         }
     }
-}
-
-/// Counts the records of an object and stops reading at `cap`. An object that turns out unreadable counts as far as it
-/// could be read: it is the ingestor's task to say why.
-///
-/// # Errors
-/// Only [`EngineError::Source`].
-pub fn count_records(
-    source: impl Read,
-    compression: Compression,
-    format: &Format,
-    cap: u64,
-) -> Result<u64, EngineError> {
-    let mut count = 0;
-    let counted = count_into(source, compression, format, cap, &mut count);
-    match counted {
-        Ok(()) | Err(EngineError::Unreadable { .. }) => Ok(count),
-        Err(error) => Err(error),
-    }
-}
-
-fn count_into(
-    source: impl Read,
-    compression: Compression,
-    format: &Format,
-    cap: u64,
-    count: &mut u64,
-) -> Result<(), EngineError> {
-    let bytes = open_text(source, compression, format)?;
-    let mut buffer = Vec::new();
-    match format {
-        Format::Json => {
-            let mut blocks = Blocks::new(bytes, json::JsonCutter::default(), BLOCK_BYTES);
-            while *count < cap {
-                let Some(block) = blocks.next(buffer)? else { break };
-                *count += u64::from(block.broken.is_some());
-                let mut documents = json::Splitter::default();
-                while *count < cap && documents.next(block.bytes(), true) != json::Step::Open {
-                    *count += 1;
-                }
-                buffer = block.into_buffer();
-            }
-        }
-        Format::Csv(format) => {
-            let mut blocks = CsvBlocks::open(bytes, format.delimiter, BLOCK_BYTES);
-            if format.header {
-                blocks.skip_header()?;
-            }
-            let mut fields = csv::Fields::default();
-            while *count < cap {
-                let Some(block) = blocks.next(buffer)? else { break };
-                *count += u64::from(block.broken.is_some());
-                let mut rows = csv::Records::new(block.bytes(), format.delimiter, block.width);
-                while *count < cap && rows.next(&mut fields).is_some() {
-                    *count += 1;
-                }
-                buffer = block.into_buffer();
-            }
-        }
-    }
-    Ok(())
 }

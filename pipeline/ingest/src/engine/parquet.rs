@@ -57,7 +57,7 @@ impl<W: Write + Send> ParquetFile<W> {
     /// Writes the footer; returns the rows written.
     pub(super) fn close(self) -> Result<u64, ParquetError> {
         if let Some(writer) = self.writer {
-            writer.into_inner()?.flush()?;
+            writer.close()?;
         }
         Ok(self.rows)
     }
@@ -75,7 +75,7 @@ fn properties() -> Result<WriterPropertiesBuilder, ParquetError> {
 ///
 /// A dictionary is built value by value, and given up where values do not repeat. So it is not begun for keys, which have a
 /// bloom filter instead, nor for free text and instants. Whole numbers among those, and the position of a change, are written
-/// as differences: all but nothing where they are constant or grow.
+/// as differences.
 pub(super) fn bronze_properties(table: &TableContract) -> Result<WriterProperties, ParquetError> {
     let mut properties = properties()?;
     for column in &table.columns {
@@ -137,7 +137,7 @@ impl RowGroupEncoder {
                 number,
                 column,
                 field: Arc::clone(field),
-                writer,
+                writer: Box::new(writer),
                 group: Arc::clone(&group),
             })
             .collect();
@@ -157,11 +157,11 @@ pub(super) struct RowGroupTasks {
 /// The columns of a row group, as far as they are encoded.
 pub(super) struct EncodedRowGroup {
     schema: SchemaRef,
-    chunks: Vec<Option<ArrowColumnChunk>>,
+    chunks: Vec<Option<Box<ArrowColumnChunk>>>,
 }
 
 impl EncodedRowGroup {
-    pub(super) fn put(&mut self, column: usize, chunk: ArrowColumnChunk) {
+    pub(super) fn put(&mut self, column: usize, chunk: Box<ArrowColumnChunk>) {
         self.chunks[column] = Some(chunk);
     }
 
@@ -177,7 +177,7 @@ pub(super) struct ColumnTask {
     /// Which column of it.
     pub(super) column: usize,
     field: FieldRef,
-    writer: ArrowColumnWriter,
+    writer: Box<ArrowColumnWriter>,
     group: Arc<RowGroup>,
 }
 
@@ -187,7 +187,7 @@ impl ColumnTask {
         self.group.arrays(self.column).map(|array| array.get_array_memory_size()).sum()
     }
 
-    pub(super) fn encode(self) -> Result<ArrowColumnChunk, ParquetError> {
+    pub(super) fn encode(self) -> Result<Box<ArrowColumnChunk>, ParquetError> {
         let Self { column, field, mut writer, group, .. } = self;
         let mut write = |array: &ArrayRef| -> Result<(), ParquetError> {
             for leaf in compute_leaves(&field, array)? {
@@ -220,7 +220,7 @@ impl ColumnTask {
         if short_rows > 0 {
             write(&joined(&short)?)?;
         }
-        writer.close()
+        writer.close().map(Box::new)
     }
 }
 
@@ -259,7 +259,7 @@ impl<'t, W: Write + Send> BronzeFile<'t, W> {
     /// Writes the footer; returns the rows written.
     pub(super) fn close(self) -> Result<u64, ParquetError> {
         if let Some(writer) = self.writer {
-            writer.into_inner()?.flush()?;
+            writer.close()?;
         }
         Ok(self.rows)
     }

@@ -19,6 +19,7 @@ use std::thread;
 
 use super::block::Block;
 use super::columns::BronzeColumns;
+use super::quality::Probe;
 use super::record::{Parse, Tally};
 use super::sequence::{Outputs, Parsed};
 use super::state::{Done, Room, State, Task};
@@ -28,6 +29,7 @@ use super::{EngineError, Job, Outcome, Sizes};
 struct Shared<'s, 'j, P, B: Write + Send, Q: Write + Send> {
     job: &'s Job<'j>,
     parser: &'s P,
+    quality: Probe<'j>,
     state: Mutex<State<'j, B, Q>>,
     changed: Condvar,
 }
@@ -46,7 +48,7 @@ pub(super) fn run<'j, B: Write + Send, Q: Write + Send>(
 ) -> Result<Outcome, EngineError> {
     let threads = sizes.threads.max(1);
     let state = Mutex::new(State::new(outputs, threads));
-    let shared = Shared { job, parser, state, changed: Condvar::new() };
+    let shared = Shared { job, parser, quality: Probe::new(job.table), state, changed: Condvar::new() };
     thread::scope(|scope| {
         let shared = &shared;
         let helpers: Vec<_> = (1..threads)
@@ -192,8 +194,10 @@ impl<'j, P: Parse, B: Write + Send, Q: Write + Send> Shared<'_, 'j, P, B, Q> {
     fn parse(&self, block: &Block, columns: &mut BronzeColumns) -> Result<Parsed, EngineError> {
         let mut tally = Tally::default();
         self.parser.parse(block, columns, &mut tally);
-        let rows = if columns.rows() == 0 { None } else { Some(self.job.masker.mask(columns.take()?)?) };
-        Ok(Parsed { rows, tally })
+        let rows = columns.take()?;
+        let counts = self.quality.count(&rows);
+        let masked = rows.into_iter().map(|rows| self.job.masker.mask(rows));
+        Ok(Parsed::new(masked.collect::<Result<_, _>>()?, tally, counts))
     }
 }
 
@@ -205,6 +209,53 @@ impl<P: Parse, B: Write + Send, Q: Write + Send> Drop for StopOnPanic<'_, '_, '_
         if thread::panicking() {
             self.0.lock().stop(None);
             self.0.changed.notify_all();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::thread::ThreadId;
+
+    use lakebed_contract::Lake;
+    use lakebed_mask::{MaskKey, Masker};
+
+    use super::*;
+    use crate::engine::{Compression, Format};
+
+    /// Panics on any thread but one.
+    struct PanicsElsewhere(ThreadId);
+
+    impl Parse for PanicsElsewhere {
+        fn parse(&self, _: &Block, _: &mut BronzeColumns, _: &mut Tally) {
+            assert_eq!(thread::current().id(), self.0, "a panic on another thread");
+        }
+    }
+
+    #[test]
+    fn a_panic_on_any_thread_ends_all_of_them() {
+        let lake = Lake::beer();
+        let table = lake.table("brewery").expect("a beer table");
+        let masker = Masker::new(MaskKey::new(1, [7; 32])).for_table(table, &lake.policy).expect("mask plan");
+        let format = Format::Json;
+        let job = Job {
+            table,
+            masker: &masker,
+            format: &format,
+            compression: Compression::Plain,
+            generation: 1,
+            last_modified: 0,
+            source_object: "x",
+            threads: 0,
+        };
+        for round in 0..20 {
+            let sizes = Sizes { threads: 2 + round % 3, ..Sizes::of(&job) };
+            let outputs = Outputs::new(Vec::new(), Vec::new(), &job, &sizes);
+            let parser = PanicsElsewhere(thread::current().id());
+            // There is always a next block, so another thread gets one, and nothing but its panic ends this.
+            let run = || run(|_| Ok(Some(Block::default())), &parser, outputs, &job, &sizes, &mut |_| ());
+            assert!(catch_unwind(AssertUnwindSafe(run)).is_err(), "the caller is told, round {round}");
         }
     }
 }

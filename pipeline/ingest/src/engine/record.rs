@@ -1,5 +1,6 @@
 //! What a record of a raw object becomes: a row, a violation, or nothing, by a named rule; and what counts them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use lakebed_contract::envelope::Operation;
@@ -24,6 +25,16 @@ impl Tally {
     /// Counts the present record as one that broke a rule.
     pub(super) fn violation(&mut self, violation: Violation) {
         self.violations.push((self.rows_in, violation));
+    }
+
+    /// Memory of the violations; everything else is small.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let reason = |reason: &Cow<'static, str>| match reason {
+            Cow::Borrowed(_) => 0,
+            Cow::Owned(text) => text.capacity(),
+        };
+        let reasons: usize = self.violations.iter().map(|(_, violation)| reason(&violation.reason)).sum();
+        self.violations.capacity() * size_of::<(u64, Violation)>() + reasons
     }
 
     /// Counts the present record as dropped.
@@ -99,12 +110,12 @@ impl Rule {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Violation {
     pub(super) rule: Rule,
-    pub(super) reason: String,
+    pub(super) reason: Cow<'static, str>,
     pub(super) operation: Option<Operation>,
 }
 
 impl Violation {
-    pub(super) fn new(rule: Rule, reason: impl Into<String>) -> Self {
+    pub(super) fn new(rule: Rule, reason: impl Into<Cow<'static, str>>) -> Self {
         Self { rule, reason: reason.into(), operation: None }
     }
 

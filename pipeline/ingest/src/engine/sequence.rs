@@ -1,4 +1,5 @@
-//! Blocks in input order again: rows get their numbers, violations go to quarantine, good rows become row groups.
+//! Blocks in input order again: rows get their numbers, violations go to quarantine, good rows are looked at once more and become
+//! row groups; what the quality rules counted is added up.
 //!
 //! One thread at a time works here. Knows nothing of threads, and nothing of how a block was read.
 
@@ -7,7 +8,9 @@ use std::io::Write;
 use lakebed_contract::TableContract;
 use lakebed_mask::MaskedBatch;
 
+use super::audit::Audit;
 use super::parquet::{BronzeFile, RowGroupEncoder, RowGroupTasks};
+use super::quality::{Counts, Quality};
 use super::quarantine::QuarantineFile;
 use super::record::Tally;
 use super::row_groups::{RowGroup, RowGroups};
@@ -15,30 +18,44 @@ use super::{EngineError, Job, Outcome, Sizes};
 
 /// What became of one block.
 pub(super) struct Parsed {
-    /// The good rows, masked; `None` without any.
-    pub(super) rows: Option<MaskedBatch>,
+    /// The good rows, masked.
+    pub(super) rows: Vec<MaskedBatch>,
     /// Everything else.
     pub(super) tally: Tally,
+    /// What the quality rules count in the good rows.
+    pub(super) counts: Counts,
+    /// Memory of all of it.
+    pub(super) memory_bytes: usize,
+}
+
+impl Parsed {
+    pub(super) fn new(rows: Vec<MaskedBatch>, tally: Tally, counts: Counts) -> Self {
+        let row_bytes: usize = rows.iter().map(|rows| rows.batch().get_array_memory_size()).sum();
+        let memory_bytes = row_bytes + tally.memory_bytes() + counts.memory_bytes();
+        Self { rows, tally, counts, memory_bytes }
+    }
 }
 
 /// The two files of one object.
 pub(super) struct Outputs<'j, B: Write + Send, Q: Write + Send> {
     pub(super) bronze: BronzeFile<'j, B>,
-    pub(super) sequencer: Sequencer<'j, Q>,
+    pub(super) sequencer: Box<Sequencer<'j, Q>>,
 }
 
 impl<'j, B: Write + Send, Q: Write + Send> Outputs<'j, B, Q> {
     pub(super) fn new(bronze: B, quarantine: Q, job: &Job<'j>, sizes: &Sizes) -> Self {
         Self {
             bronze: BronzeFile::new(bronze, job.table),
-            sequencer: Sequencer {
+            sequencer: Box::new(Sequencer {
                 table: job.table,
+                audit: Audit::new(job.table),
+                quality: Quality::new(job.table),
                 quarantine: QuarantineFile::new(quarantine, job.source_object),
                 row_groups: RowGroups::new(sizes.row_group_rows, sizes.row_group_text_bytes),
                 encoder: None,
                 groups: 0,
                 outcome: Outcome::default(),
-            },
+            }),
         }
     }
 }
@@ -46,6 +63,8 @@ impl<'j, B: Write + Send, Q: Write + Send> Outputs<'j, B, Q> {
 /// Takes what became of the blocks, in input order.
 pub(super) struct Sequencer<'j, Q: Write + Send> {
     table: &'j TableContract,
+    audit: Audit<'j>,
+    quality: Quality<'j>,
     quarantine: QuarantineFile<'j, Q>,
     row_groups: RowGroups,
     /// Made with the first row group.
@@ -57,7 +76,8 @@ pub(super) struct Sequencer<'j, Q: Write + Send> {
 impl<Q: Write + Send> Sequencer<'_, Q> {
     /// Takes the next block; returns the row groups that it completed, as the tasks that encode them.
     pub(super) fn take(&mut self, parsed: Parsed) -> Result<Vec<RowGroupTasks>, EngineError> {
-        let Parsed { rows, tally } = parsed;
+        let Parsed { rows, tally, counts, .. } = parsed;
+        self.quality.add(counts);
         for (number, violation) in &tally.violations {
             self.quarantine.append(self.outcome.rows_in + number, violation)?;
         }
@@ -68,10 +88,13 @@ impl<Q: Write + Send> Sequencer<'_, Q> {
         for (rule, count) in tally.dropped {
             *outcome.dropped.entry(rule).or_default() += count;
         }
-        let Some(rows) = rows else { return Ok(Vec::new()) };
-        outcome.rows_good += rows.batch().num_rows() as u64;
-        outcome.coverage.merge(rows.coverage());
-        let complete = self.row_groups.add(&rows);
+        let mut complete = Vec::new();
+        for rows in &rows {
+            self.audit.look(rows)?;
+            outcome.rows_good += rows.batch().num_rows() as u64;
+            outcome.coverage.merge(rows.coverage());
+            complete.extend(self.row_groups.add(rows));
+        }
         complete.into_iter().map(|group| self.tasks(group)).collect()
     }
 
@@ -86,6 +109,8 @@ impl<Q: Write + Send> Sequencer<'_, Q> {
 
     /// Ends the input: returns the last row group, if rows are left, and what became of the records.
     pub(super) fn finish(mut self) -> Result<(Option<RowGroupTasks>, Outcome), EngineError> {
+        self.outcome.suspicions = self.audit.finish()?;
+        self.outcome.broken_rules = self.quality.finish()?;
         let last = self.row_groups.finish().map(|group| self.tasks(group)).transpose()?;
         let written = self.quarantine.close()?;
         let outcome = self.outcome;

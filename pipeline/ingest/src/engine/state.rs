@@ -16,6 +16,9 @@ use super::{EngineError, Outcome};
 pub(super) const BLOCKS_PER_THREAD: usize = 2;
 /// Bytes of blocks in flight beyond which no further one is begun. Blocks are small unless records are large.
 pub(super) const BLOCK_BYTES_IN_FLIGHT: usize = 48 * 1024 * 1024;
+/// Bytes of blocks that are read and wait for their turn beyond which no further one is read. Short records become much larger
+/// than they were: a violation takes a hundred bytes, however short the record that broke the rule.
+pub(super) const PARSED_BYTES_IN_FLIGHT: usize = 64 * 1024 * 1024;
 /// Buffers that a large record has made larger are not kept for the next block.
 const SPARE_BUFFER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Row groups that are complete and not yet in the file. Beyond them no block is put in order.
@@ -26,9 +29,9 @@ pub(super) enum Task<'j, B: Write + Send, Q: Write + Send> {
     /// Append the row group whose columns are all encoded.
     Append(BronzeFile<'j, B>, EncodedRowGroup),
     /// Put the next block in order.
-    Sequence(Sequencer<'j, Q>, Parsed),
+    Sequence(Box<Sequencer<'j, Q>>, Parsed),
     /// There is no further block.
-    Finish(Sequencer<'j, Q>),
+    Finish(Box<Sequencer<'j, Q>>),
     /// Encode a column.
     Encode(ColumnTask),
     /// Read a block.
@@ -40,11 +43,11 @@ pub(super) enum Done<'j, B: Write + Send, Q: Write + Send> {
     /// A row group more is in the file.
     Appended(BronzeFile<'j, B>),
     /// So many records more are in order; they completed these row groups.
-    Sequenced(Sequencer<'j, Q>, u64, Vec<RowGroupTasks>),
+    Sequenced(Box<Sequencer<'j, Q>>, u64, Vec<RowGroupTasks>),
     /// All records are in order, with the last row group, if rows were left.
     Finished(Option<RowGroupTasks>, Outcome),
     /// A column of a row group is encoded.
-    Encoded(u64, usize, ArrowColumnChunk),
+    Encoded(u64, usize, Box<ArrowColumnChunk>),
     /// A block is read; its buffer is free. An error waits for its turn.
     Parsed(u64, Result<Parsed, EngineError>, Vec<u8>),
 }
@@ -70,9 +73,11 @@ pub(super) struct State<'j, B: Write + Send, Q: Write + Send> {
     spare_buffers: Vec<Vec<u8>>,
     /// Blocks that are read, by their number; some before their turn. An error stands in for its block.
     parsed: BTreeMap<u64, (usize, Result<Parsed, EngineError>)>,
+    /// Memory of those.
+    parsed_bytes: usize,
     blocks_sequenced: u64,
     /// `None` while a thread works with it, and after the end.
-    sequencer: Option<Sequencer<'j, Q>>,
+    sequencer: Option<Box<Sequencer<'j, Q>>>,
     columns: VecDeque<ColumnTask>,
     row_groups: VecDeque<EncodedRowGroup>,
     row_groups_appended: u64,
@@ -95,6 +100,7 @@ impl<'j, B: Write + Send, Q: Write + Send> State<'j, B, Q> {
             input_ended: false,
             spare_buffers: Vec::new(),
             parsed: BTreeMap::new(),
+            parsed_bytes: 0,
             blocks_sequenced: 0,
             sequencer: Some(outputs.sequencer),
             columns: VecDeque::new(),
@@ -155,7 +161,10 @@ impl<'j, B: Write + Send, Q: Write + Send> State<'j, B, Q> {
                 self.blocks_in_flight -= 1;
                 self.bytes_in_flight -= bytes;
                 match parsed {
-                    Ok(parsed) => return Some(Task::Sequence(sequencer, parsed)),
+                    Ok(parsed) => {
+                        self.parsed_bytes -= parsed.memory_bytes;
+                        return Some(Task::Sequence(sequencer, parsed));
+                    }
                     Err(error) => {
                         self.stop(Some(error));
                         return None;
@@ -169,6 +178,11 @@ impl<'j, B: Write + Send, Q: Write + Send> State<'j, B, Q> {
         }
         if let Some(column) = self.columns.pop_front() {
             return Some(Task::Encode(column));
+        }
+        // This ends: blocks are begun in order, so if one waits for its turn, the one whose turn it is has been begun, too. It
+        // is put in order without any further block being read, and after it the ones that wait.
+        if self.parsed_bytes >= PARSED_BYTES_IN_FLIGHT {
+            return None;
         }
         self.blocks.pop_front().map(|(number, block)| Task::Parse(number, block))
     }
@@ -196,6 +210,7 @@ impl<'j, B: Write + Send, Q: Write + Send> State<'j, B, Q> {
                 self.row_groups[place].put(column, chunk);
             }
             Done::Parsed(number, parsed, buffer) => {
+                self.parsed_bytes += parsed.as_ref().map_or(0, |parsed| parsed.memory_bytes);
                 self.parsed.insert(number, (buffer.len(), parsed));
                 if self.spare_buffers.len() < self.blocks_max && buffer.len() <= SPARE_BUFFER_BYTES_MAX {
                     self.spare_buffers.push(buffer);
@@ -238,5 +253,113 @@ impl<'j, B: Write + Send, Q: Write + Send> State<'j, B, Q> {
         let (bronze, outcome) = self.bronze.zip(self.outcome).expect("without an error all work is done");
         assert_eq!(bronze.close()?, outcome.rows_good, "every good row that was counted is in the bronze file");
         Ok(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lakebed_contract::Lake;
+    use lakebed_mask::{MaskKey, Masker};
+
+    use super::*;
+    use crate::engine::quality::Counts;
+    use crate::engine::record::Tally;
+    use crate::engine::{Compression, Format, Job, Sizes};
+
+    type TestState<'j> = State<'j, Vec<u8>, Vec<u8>>;
+
+    /// The state of one thread, into memory.
+    fn with_state(check: impl FnOnce(TestState<'_>)) {
+        let lake = Lake::beer();
+        let table = lake.table("brewery").expect("a beer table");
+        let masker = Masker::new(MaskKey::new(1, [7; 32])).for_table(table, &lake.policy).expect("mask plan");
+        let format = Format::Json;
+        let job = Job {
+            table,
+            masker: &masker,
+            format: &format,
+            compression: Compression::Plain,
+            generation: 1,
+            last_modified: 0,
+            source_object: "x",
+            threads: 1,
+        };
+        check(State::new(Outputs::new(Vec::new(), Vec::new(), &job, &Sizes::of(&job)), 1));
+    }
+
+    fn read(state: &mut TestState<'_>, blocks: usize) {
+        for at in 0..blocks {
+            assert!(matches!(state.room(), Room::Yes(_)), "room for block {at}");
+            assert!(state.read(Ok(Some(Block::default()))), "a next one");
+        }
+    }
+
+    #[track_caller]
+    fn begin(state: &mut TestState<'_>, number: u64) {
+        assert!(matches!(state.next_task(), Some(Task::Parse(found, _)) if found == number), "block {number} is begun");
+    }
+
+    fn end(state: &mut TestState<'_>, number: u64, memory_bytes: usize) {
+        let parsed = Parsed { memory_bytes, ..Parsed::new(Vec::new(), Tally::default(), Counts::default()) };
+        state.apply(Done::Parsed(number, Ok(parsed), Vec::new()));
+    }
+
+    fn fail(state: &mut TestState<'_>, number: u64) {
+        state.apply(Done::Parsed(number, Err(EngineError::unreadable(format!("block {number}"))), Vec::new()));
+    }
+
+    #[track_caller]
+    fn sequence(state: &mut TestState<'_>) {
+        let Some(Task::Sequence(mut sequencer, parsed)) = state.next_task() else { panic!("a block has its turn") };
+        let row_groups = sequencer.take(parsed).expect("into memory");
+        state.apply(Done::Sequenced(sequencer, 0, row_groups));
+    }
+
+    #[test]
+    fn no_more_blocks_are_read_than_may_be_in_flight() {
+        with_state(|mut state| {
+            read(&mut state, BLOCKS_PER_THREAD * 2);
+            assert!(matches!(state.room(), Room::No), "enough");
+            begin(&mut state, 0);
+            end(&mut state, 0, 0);
+            assert!(matches!(state.room(), Room::No), "a block that waits for its turn is in flight");
+            sequence(&mut state);
+            read(&mut state, 1);
+            assert!(matches!(state.room(), Room::No), "enough again");
+            state.stop(None);
+            assert!(matches!(state.room(), Room::Stopped), "nothing follows");
+        });
+    }
+
+    #[test]
+    fn of_several_errors_the_first_in_input_order_is_returned() {
+        with_state(|mut state| {
+            read(&mut state, 4);
+            (0..4).for_each(|number| begin(&mut state, number));
+            fail(&mut state, 3);
+            fail(&mut state, 1);
+            assert!(state.next_task().is_none() && !state.is_over(), "block 0 may have one, too");
+            end(&mut state, 0, 0);
+            sequence(&mut state);
+            assert!(state.next_task().is_none() && state.is_over(), "stopped");
+            let error = state.close().expect_err("there are two");
+            assert!(error.to_string().ends_with("block 1"), "{error}");
+        });
+    }
+
+    #[test]
+    fn no_block_is_begun_while_large_ones_wait_for_their_turn() {
+        with_state(|mut state| {
+            read(&mut state, 3);
+            begin(&mut state, 0);
+            begin(&mut state, 1);
+            end(&mut state, 1, PARSED_BYTES_IN_FLIGHT);
+            assert!(state.next_task().is_none(), "block 2 must wait");
+            end(&mut state, 0, 1);
+            sequence(&mut state);
+            sequence(&mut state);
+            assert_eq!(state.parsed_bytes, 0);
+            begin(&mut state, 2);
+        });
     }
 }

@@ -4,12 +4,15 @@
 //! only after the last, on condition of lease and fence. A worker that dies in between leaves objects that the next attempt
 //! overwrites with the same bytes. The two routes differ in their threads only.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lakebed_contract::control::{ControlRecord, Status};
-use lakebed_contract::{Handler, HandlerError, Invocation, Stage, TableContract, Timestamp, layout};
+use lakebed_contract::{
+    Handler, HandlerError, Invocation, MaskedColumn, RunEvent, Stage, TableContract, Timestamp, layout,
+};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
@@ -28,6 +31,8 @@ pub(super) struct BronzeIngestor {
     /// `route` of the control record.
     pub(super) route: &'static str,
     pub(super) threads: usize,
+    /// Columns that were warned of.
+    pub(super) warned: Mutex<BTreeSet<String>>,
 }
 
 #[async_trait]
@@ -46,7 +51,13 @@ impl Handler for BronzeIngestor {
         };
         let lease = Lease::of(&record);
         match self.work(&input, &lease).await {
-            Ok(record) => Ok(result(&record)),
+            Ok((record, masking)) => {
+                // Behind the finished record, so an attempt that did not count is not counted.
+                if !masking.is_empty() {
+                    self.worker.context.events.emit(RunEvent::Masked { columns: masking });
+                }
+                Ok(result(&record))
+            }
             Err(error) => {
                 self.give_back(&lease, &error).await;
                 Err(error.into())
@@ -62,12 +73,17 @@ struct Spools {
 }
 
 impl BronzeIngestor {
-    async fn work(&self, input: &ObjectInput, lease: &Lease) -> Result<ControlRecord, IngestError> {
-        let finish = match self.ingest_object(input, lease).await? {
-            Ok(finish) => finish,
+    /// The finished record, and what was masked in the rows that are in bronze now.
+    async fn work(
+        &self,
+        input: &ObjectInput,
+        lease: &Lease,
+    ) -> Result<(ControlRecord, Vec<MaskedColumn>), IngestError> {
+        let (finish, masking) = match self.ingest_object(input, lease).await? {
+            Ok(finished) => finished,
             Err(Refusal(reason)) => {
                 self.worker.context.events.log(format!("quarantined `{}`: {reason}", input.key));
-                Finish {
+                let finish = Finish {
                     status: Status::Quarantined,
                     rows_in: 0,
                     rows_good: 0,
@@ -75,14 +91,19 @@ impl BronzeIngestor {
                     rows_dropped: 0,
                     outputs: Vec::new(),
                     error: reason,
-                }
+                };
+                (finish, Vec::new())
             }
         };
-        self.worker.control.finish(lease, &finish).await
+        Ok((self.worker.control.finish(lease, &finish).await?, masking))
     }
 
     /// Ingests and publishes. A refusal is final: the object can never be read.
-    async fn ingest_object(&self, input: &ObjectInput, lease: &Lease) -> Result<Result<Finish, Refusal>, IngestError> {
+    async fn ingest_object(
+        &self,
+        input: &ObjectInput,
+        lease: &Lease,
+    ) -> Result<Result<(Finish, Vec<MaskedColumn>), Refusal>, IngestError> {
         let table = match self.worker.table(&input.table) {
             Ok(table) => table,
             Err(refusal) => return Ok(Err(refusal)),
@@ -105,6 +126,7 @@ impl BronzeIngestor {
             Err(error) => return Err(error),
         };
         self.report(&input.key, &outcome);
+        self.warn(&input.key, table, &outcome);
         self.worker.context.events.progress(Stage::Bronze, &table.name, 0, object_bytes);
         let mut outputs = Vec::new();
         if outcome.rows_good > 0 {
@@ -115,7 +137,7 @@ impl BronzeIngestor {
         if outcome.rows_bad > 0 {
             self.worker.put(&layout::quarantine_key(table, &input.pk), spools.quarantine.path()).await?;
         }
-        Ok(Ok(finish(&outcome, outputs)))
+        Ok(Ok((finish(&outcome, outputs), outcome.coverage.report())))
     }
 
     /// Feeds the engine, which runs on a blocking thread, and keeps the lease alive meanwhile.
@@ -178,7 +200,8 @@ impl BronzeIngestor {
         Ok(Spools { bronze: spool("bronze-")?, quarantine: spool("quarantine-")? })
     }
 
-    /// One line for what was not kept whole, with its rule: nothing is left out in silence.
+    /// One line for what was not kept whole, with its rule: nothing is left out in silence. One for broken quality rules that let
+    /// the rows pass.
     fn report(&self, key: &str, outcome: &Outcome) {
         let mut parts: Vec<String> = outcome.dropped.iter().map(|(rule, count)| format!("{rule} {count}")).collect();
         if outcome.extra_values > 0 {
@@ -186,6 +209,23 @@ impl BronzeIngestor {
         }
         if !parts.is_empty() {
             self.worker.context.events.log(format!("`{key}`: {}", parts.join(", ")));
+        }
+        if !outcome.broken_rules.is_empty() {
+            self.worker.context.events.log(format!("`{key}`: {}", outcome.broken_rules.join("; ")));
+        }
+    }
+
+    /// One warning a column and process for what seems to be personal data and has no class; it was published all the same.
+    fn warn(&self, key: &str, table: &TableContract, outcome: &Outcome) {
+        for (column, class) in &outcome.suspicions {
+            let name = format!("{}.{column}", table.name);
+            let is_new = self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone());
+            if is_new {
+                self.worker.context.events.log(format!(
+                    "warning: column `{name}` seems to hold personal data of class {class} and has no class, so it is \
+                     published as it is (first seen in `{key}`): class it in the contract, with `keep` if it may pass"
+                ));
+            }
         }
     }
 

@@ -23,8 +23,14 @@ use crate::worker::Worker;
 pub fn handlers(context: Arc<IngestContext>) -> Vec<(&'static str, Arc<dyn Handler>)> {
     let worker = Arc::new(Worker::new(Arc::clone(&context)));
     let shared = || Arc::clone(&worker);
-    let lite = bronze::BronzeIngestor { worker: shared(), name: BRONZE_LITE, route: "lambda", threads: LITE_THREADS };
-    let mass = bronze::BronzeIngestor { worker: shared(), name: BRONZE_MASS, route: "ecs", threads: mass_threads() };
+    let ingestor = |name: &'static str, route: &'static str, threads: usize| bronze::BronzeIngestor {
+        worker: shared(),
+        name,
+        route,
+        threads,
+        warned: Default::default(),
+    };
+    let (lite, mass) = (ingestor(BRONZE_LITE, "lambda", LITE_THREADS), ingestor(BRONZE_MASS, "ecs", mass_threads()));
     vec![
         (FIREHOSE_ROUTER, Arc::new(router::FirehoseRouter { lake: Arc::clone(&context.lake) })),
         (PROCESSING_CONTROLLER, Arc::new(controller::ProcessingController { worker: shared() })),

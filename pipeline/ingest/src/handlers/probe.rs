@@ -1,7 +1,9 @@
 //! `dm-row-probe`: counts the records of a raw object, so that the dispatcher can choose between Lambda and ECS.
 //!
-//! Streams the object and stops at one more than the Choice's limit: the size of a gzip object says nothing of its rows. An
-//! object that cannot be read counts as far as it goes, and so takes the small route, where the ingestor says what is wrong.
+//! Streams the object and stops at one more than the Choice's limit: the size of a gzip object says nothing of its rows. It stops
+//! at [`PROBE_BYTES_MAX`](crate::engine::PROBE_BYTES_MAX) plain bytes, too, and then answers that limit: such an object is for
+//! the large route, however few its rows. An object that cannot be read counts as far as it goes, and so takes the small route,
+//! where the ingestor says what is wrong.
 
 use std::sync::Arc;
 

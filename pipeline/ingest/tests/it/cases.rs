@@ -154,7 +154,7 @@ impl TrimMark for [u8] {
 
 #[test]
 fn case_21_a_bad_line_costs_itself_and_says_where_it_stood() {
-    let good = brewery("load", "\"brewery_id\":1,\"brewery_name\":\"A\"");
+    let good = brewery("load", "\"brewery_id\":1,\"brewery_name\":\"A\\\"B\"");
     let unknown = brewery("upsert", "\"brewery_id\":3,\"brewery_name\":\"C\"");
     for length in 1..good.len() - 2 {
         let broken = &good[..length];

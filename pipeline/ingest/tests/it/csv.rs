@@ -43,6 +43,8 @@ fn headers_may_lack_optional_columns_and_have_others() {
     check("brewery_id,city,state\n1,X,Y\n2,X,Y\n", "", "1:missing-column 2:missing-column");
     let run = Bench::csv("brewery").run(b"brewery_id,brewery_name,note\n1,A,n\n2,B,n\n").expect("readable");
     assert_eq!((run.outcome.rows_good, run.outcome.extra_values), (2, 2));
+    let run = Bench::csv("brewery").run(b"brewery_id,brewery_name,note\nx,A,n\n2,B,n\n3,,n\n").expect("readable");
+    assert_eq!((run.outcome.rows_good, run.outcome.extra_values), (1, 1), "bad rows ignore no values");
     let twice = Bench::csv("brewery").run(b"brewery_id,brewery_id\n1,2\n").expect_err("ambiguous");
     assert!(matches!(&twice, EngineError::Unreadable { reason } if reason.contains("twice")), "{twice}");
 }

@@ -1,7 +1,8 @@
 //! Arbitrary bytes for each reader: CSV, JSON, and the framing of gzip and zstd. A fixed number of inputs from a fixed seed.
 //!
 //! Inputs are put together from pieces of real objects, so that many get past the first door; counters say how many. No input
-//! may panic, lose a record or come out differently twice; CSV and gzip are held against the plainest readers there can be.
+//! may panic, lose a record or come out differently in other blocks; CSV and gzip are held against the plainest readers there
+//! can be.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -9,4 +9,5 @@ mod fuzz;
 mod json;
 mod object;
 mod pii;
+mod quality;
 mod samples;

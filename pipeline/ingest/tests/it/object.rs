@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::panic;
 
+use lakebed_ingest::IngestError;
 use lakebed_ingest::engine::{Compression, EngineError, ROW_GROUP_ROWS_MAX, count_records};
 use parquet::file::reader::FileReader;
 use parquet::file::serialized_reader::{ReadOptionsBuilder, SerializedFileReader};
@@ -95,6 +96,31 @@ impl io::Write for Full {
     }
 }
 
+/// A disk whose driver panics.
+struct Panicking;
+
+impl io::Write for Panicking {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        panic!("the target panics")
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_panic_of_either_target_ends_all_threads() {
+    let text = csv(300);
+    for round in 0..20 {
+        let bench = Bench { threads: 1 + round % 5, ..Bench::csv("brewery") };
+        let bronze = || bench.run_between(text.as_bytes(), Panicking, Vec::new());
+        assert!(panic::catch_unwind(panic::AssertUnwindSafe(bronze)).is_err(), "bronze, round {round}");
+        let quarantine = || bench.run_between(text.as_bytes(), Vec::new(), Panicking);
+        assert!(panic::catch_unwind(panic::AssertUnwindSafe(quarantine)).is_err(), "quarantine, round {round}");
+    }
+}
+
 #[test]
 fn a_failure_on_either_side_ends_all_threads() {
     let text = csv(2 * ROW_GROUP_ROWS_MAX);
@@ -103,10 +129,14 @@ fn a_failure_on_either_side_ends_all_threads() {
         let source = Failing { bytes: text.as_bytes(), panics: false };
         let error = bench.run_between(source, Vec::new(), Vec::new()).expect_err("the store failed");
         assert!(matches!(error, EngineError::Source(_)), "{error}");
-        let error = bench.run_between(text.as_bytes(), Full, Vec::new()).expect_err("the disk is full");
-        assert!(matches!(error, EngineError::Parquet(_)), "{error}");
-        let error = bench.run_between(text.as_bytes(), Vec::new(), Full).expect_err("the disk is full");
-        assert!(matches!(error, EngineError::Parquet(_)), "{error}");
+        for error in [
+            bench.run_between(text.as_bytes(), Full, Vec::new()).expect_err("the disk is full"),
+            bench.run_between(text.as_bytes(), Vec::new(), Full).expect_err("the disk is full"),
+        ] {
+            assert!(matches!(error, EngineError::Parquet(_)), "{error}");
+            let error = IngestError::Engine { key: "raw/x".to_owned(), source: Box::new(error) };
+            assert!(error.is_transient(), "another machine has another disk");
+        }
         let source = Failing { bytes: text.as_bytes(), panics: true };
         let run = panic::catch_unwind(panic::AssertUnwindSafe(|| bench.run_between(source, Vec::new(), Vec::new())));
         assert!(run.is_err(), "a panic of the source is the caller's");

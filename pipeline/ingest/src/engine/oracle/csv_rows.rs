@@ -77,20 +77,22 @@ impl<R: Read> RecordSource for CsvRows<'_, R> {
             let reason = format!("{} fields, expected {width}", fields.len());
             return Ok(Some(Record::Bad(Violation::new(Rule::FieldCount, reason).of(Operation::Load))));
         }
-        self.extra_values += self.plan.extra_columns;
         let cells = self.table.columns.iter().zip(&self.plan.cells);
         let cells = cells.map(|(column, source)| read_cell(column, source, fields, self.format));
         Ok(Some(match cells.collect::<Result<Vec<_>, _>>() {
             Err(violation) => Record::Bad(violation.of(Operation::Load)),
-            Ok(cells) => Record::Good(Row {
-                cells,
-                old_keys: vec![Value::Null; self.table.key_columns().count()],
-                operation: Operation::Load,
-                generation: self.generation,
-                commit_lsn: 0,
-                ordinal: 0,
-                commit_timestamp: self.commit_timestamp,
-            }),
+            Ok(cells) => {
+                self.extra_values += self.plan.extra_columns;
+                Record::Good(Row {
+                    cells,
+                    old_keys: vec![Value::Null; self.table.key_columns().count()],
+                    operation: Operation::Load,
+                    generation: self.generation,
+                    commit_lsn: 0,
+                    ordinal: 0,
+                    commit_timestamp: self.commit_timestamp,
+                })
+            }
         }))
     }
 

@@ -1,193 +1,108 @@
-//! JSON documents byte by byte, out of one buffer that is moved for each of them.
+//! JSON documents out of the whole object at once, by a JSON parser; only what that refuses is looked at by hand, line by line.
+//!
+//! Knows no limits on documents and on rereading: what it is held against is small.
 
-use std::io::{self, Read};
+use serde::de::IgnoredAny;
 
-use crate::engine::RECORD_BYTES_MAX;
-
-/// Bytes of one document that are read again to find out whether it broke off.
-const REREAD_BYTES_MAX: usize = 2 * RECORD_BYTES_MAX;
-
-const CHUNK_BYTES: usize = 64 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+const BREAKS_OFF: &str = "the document breaks off";
 
 /// The bytes of one document, or why there is none.
-pub(in crate::engine) type Document<'a> = Result<&'a [u8], &'static str>;
+pub(in crate::engine) type Document<'b> = Result<&'b [u8], &'static str>;
 
-/// Cuts a stream into documents.
-pub(in crate::engine) struct Documents<R> {
-    source: R,
-    buffer: Vec<u8>,
-    /// Where in `buffer` the unread part begins.
-    start: usize,
-    /// Bytes of the stream before `buffer`.
-    offset: u64,
-    at_end: bool,
+/// Cuts an object into documents.
+pub(in crate::engine) struct Documents<'b> {
+    bytes: &'b [u8],
+    /// Where the next one is looked for.
+    at: usize,
 }
 
-/// Where a document ends, or that none begins here.
-enum Extent {
-    /// One past the document's last byte.
-    Complete(usize),
-    /// No document; reading goes on at this byte, or at the next line from there that begins one.
-    Broken(usize, &'static str),
-}
-
-impl<R: Read> Documents<R> {
-    pub(in crate::engine) fn new(source: R) -> Self {
-        Self { source, buffer: Vec::new(), start: 0, offset: 0, at_end: false }
+impl<'b> Documents<'b> {
+    pub(in crate::engine) fn new(bytes: &'b [u8]) -> Self {
+        Self { bytes, at: if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 } }
     }
 
-    /// The next document and the offset of its first byte in the plain stream; `None` at the end.
-    pub(in crate::engine) fn next(&mut self) -> io::Result<Option<(u64, Document<'_>)>> {
-        if !self.skip_space()? {
-            return Ok(None);
-        }
-        let offset = self.offset + self.start as u64;
-        if self.buffer[self.start] != b'{' {
-            self.skip_line()?;
-            return Ok(Some((offset, Err("expected an object"))));
-        }
-        match self.measure()? {
-            Extent::Complete(end) => {
-                let begin = std::mem::replace(&mut self.start, end);
-                Ok(Some((offset, Ok(&self.buffer[begin..end]))))
-            }
-            Extent::Broken(at, why) => {
-                self.start = at;
-                self.skip_to_document()?;
-                Ok(Some((offset, Err(why))))
-            }
-        }
+    /// The next document and the offset of its first byte; `None` at the end.
+    pub(in crate::engine) fn next(&mut self) -> Option<(u64, Document<'b>)> {
+        let bytes = self.bytes;
+        let start = (self.at..bytes.len()).find(|at| !bytes[*at].is_ascii_whitespace())?;
+        let document = if bytes[start] == b'{' { self.document(start) } else { Err("expected an object") };
+        self.at = match (document, bytes[start]) {
+            (Ok(document), _) => start + document.len(),
+            (Err(_), b'{') => self.at,
+            // Not even the beginning of a document: its line is left out.
+            (Err(_), _) => (start..bytes.len()).find(|at| bytes[*at] == b'\n').map_or(bytes.len(), |at| at + 1),
+        };
+        Some((start as u64, document))
     }
 
-    /// Finds the end of the document that begins at `start`, reading more as needed.
-    fn measure(&mut self) -> io::Result<Extent> {
-        let (mut at, mut depth, mut in_string, mut escaped) = (self.start, 0usize, false, false);
-        let mut reread = 0;
-        loop {
-            if at == self.buffer.len() {
-                let consumed = self.start;
-                if !self.fill()? {
-                    return Ok(Extent::Broken(self.buffer.len(), "the document breaks off"));
-                }
-                at -= consumed - self.start;
+    /// The document that begins at `start`. After one that breaks off, `at` is the next line that begins with `{`.
+    fn document(&mut self, start: usize) -> Document<'b> {
+        let bytes = self.bytes;
+        let mut values = serde_json::Deserializer::from_slice(&bytes[start..]).into_iter::<IgnoredAny>();
+        if matches!(values.next(), Some(Ok(_))) {
+            return Ok(&bytes[start..start + values.byte_offset()]);
+        }
+        let (mut line_start, mut depth) = (start, 0);
+        for line in bytes[start..].split_inclusive(|byte| *byte == b'\n') {
+            let begins_document = line_start > start && line[0] == b'{';
+            if begins_document && !may_become_document(&bytes[start..=line_start]) {
+                return self.broken(line_start, BREAKS_OFF);
             }
-            if at - self.start == RECORD_BYTES_MAX {
-                return Ok(Extent::Broken(at, "the document is larger than the limit"));
-            }
-            let byte = self.buffer[at];
-            if in_string {
+            let (outside, is_open) = outside_strings(line);
+            for (at, byte) in outside {
                 match byte {
-                    _ if escaped => escaped = false,
-                    b'\\' => escaped = true,
-                    b'"' => in_string = false,
-                    b'\n' => return Ok(Extent::Broken(at, "a string breaks off at the end of a line")),
+                    b'{' | b'[' => depth += 1,
+                    b'}' | b']' => depth -= 1,
                     _ => {}
                 }
-                at += 1;
-                continue;
-            }
-            match byte {
-                b'"' => in_string = true,
-                b'{' if self.starts_line(at) && self.breaks_off(at, &mut reread) => {
-                    return Ok(Extent::Broken(at, "the document breaks off"));
+                if depth == 0 {
+                    return Ok(&bytes[start..=line_start + at]);
                 }
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                _ => {}
             }
+            line_start += line.len();
+            if is_open && line.ends_with(b"\n") {
+                return self.broken(line_start, "a string breaks off at the end of a line");
+            }
+        }
+        self.broken(bytes.len(), BREAKS_OFF)
+    }
+
+    fn broken(&mut self, from: usize, why: &'static str) -> Document<'b> {
+        let begins_document = |at: &usize| self.bytes[*at] == b'{' && self.bytes[*at - 1] == b'\n';
+        self.at = (from..self.bytes.len()).find(begins_document).unwrap_or(self.bytes.len());
+        Err(why)
+    }
+}
+
+/// Whether bytes can follow that make a document of these.
+fn may_become_document(bytes: &[u8]) -> bool {
+    match serde_json::from_slice::<IgnoredAny>(bytes) {
+        Ok(_) => true,
+        Err(error) => error.is_eof(),
+    }
+}
+
+/// The bytes of a line that are in no string, with their places, and whether the line ends in one.
+fn outside_strings(line: &[u8]) -> (Vec<(usize, u8)>, bool) {
+    let mut outside = Vec::new();
+    let mut at = 0;
+    while at < line.len() {
+        if line[at] != b'"' {
+            outside.push((at, line[at]));
             at += 1;
-            if depth == 0 {
-                return Ok(Extent::Complete(at));
-            }
+            continue;
+        }
+        let inside = at + 1;
+        // A quote ends the string unless an odd number of backslashes stands before it.
+        let closes = |quote: &usize| {
+            line[*quote] == b'"'
+                && line[inside..*quote].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
+        };
+        match (inside..line.len()).find(closes) {
+            Some(quote) => at = quote + 1,
+            None => return (outside, true),
         }
     }
-
-    fn starts_line(&self, at: usize) -> bool {
-        at > self.start && self.buffer[at - 1] == b'\n'
-    }
-
-    /// Whether the document cannot go on at `at`. Asks as long as that is cheap: an array of many lines would otherwise be
-    /// read again from its beginning for each of them.
-    fn breaks_off(&self, at: usize, reread: &mut usize) -> bool {
-        *reread += at - self.start;
-        *reread <= REREAD_BYTES_MAX && !self.may_continue(at)
-    }
-
-    /// Whether a document that holds the bytes up to and including `at` can still be valid.
-    fn may_continue(&self, at: usize) -> bool {
-        match serde_json::from_slice::<serde::de::IgnoredAny>(&self.buffer[self.start..=at]) {
-            Ok(_) => true,
-            Err(error) => error.is_eof(),
-        }
-    }
-
-    /// Moves `start` to the next byte that is not white space; `false` at the end.
-    fn skip_space(&mut self) -> io::Result<bool> {
-        loop {
-            if self.offset == 0 && self.start == 0 {
-                while self.buffer.len() < BYTE_ORDER_MARK.len() && self.fill()? {}
-                if self.buffer.starts_with(BYTE_ORDER_MARK) {
-                    self.start = BYTE_ORDER_MARK.len();
-                }
-            }
-            let space = self.buffer[self.start..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-            self.start += space;
-            if self.start < self.buffer.len() {
-                return Ok(true);
-            }
-            if !self.fill()? {
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Moves `start` past the present line, or to the end.
-    fn skip_line(&mut self) -> io::Result<()> {
-        loop {
-            if let Some(newline) = self.buffer[self.start..].iter().position(|byte| *byte == b'\n') {
-                self.start += newline + 1;
-                return Ok(());
-            }
-            self.start = self.buffer.len();
-            if !self.fill()? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Moves `start` to the next line that begins with `{`, or to the end. Stays when it stands on one.
-    fn skip_to_document(&mut self) -> io::Result<()> {
-        let stands_on_one = self.start > 0
-            && self.start < self.buffer.len()
-            && self.buffer[self.start] == b'{'
-            && self.buffer[self.start - 1] == b'\n';
-        if stands_on_one {
-            return Ok(());
-        }
-        loop {
-            self.skip_line()?;
-            if self.start == self.buffer.len() && !self.fill()? {
-                return Ok(());
-            }
-            if self.buffer[self.start] == b'{' {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Appends a chunk after dropping what was read; `false` at the end.
-    fn fill(&mut self) -> io::Result<bool> {
-        if self.at_end {
-            return Ok(false);
-        }
-        self.offset += self.start as u64;
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        // A large document grows by doubling, or every refill would move it whole.
-        let want = CHUNK_BYTES.max(self.buffer.len());
-        let read = self.source.by_ref().take(want as u64).read_to_end(&mut self.buffer)?;
-        self.at_end = read == 0;
-        Ok(read > 0)
-    }
+    (outside, false)
 }

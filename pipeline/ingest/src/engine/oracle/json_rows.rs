@@ -1,35 +1,33 @@
 //! DMS envelopes to rows, one at a time, through the contract's own type.
 
-use std::io::Read;
-
 use lakebed_contract::envelope::{ColumnValues, Envelope, Operation, RecordType};
 use lakebed_contract::{Column, TableContract};
-use serde::Deserialize;
 
 use super::json::Documents;
 use super::record::{Cell, Record, RecordSource, Row};
-use crate::engine::record::{AWSDMS_RECORD, CONTROL_RECORD, Rule, Violation};
+use crate::engine::json_rows::{drop_rule, read_sketch};
+use crate::engine::record::{CONTROL_RECORD, Rule, Violation};
 use crate::engine::value::Value;
 use crate::engine::{EngineError, time};
 
 /// Rows of one JSON object.
-pub(in crate::engine) struct JsonRows<'t, R> {
-    documents: Documents<R>,
-    table: &'t TableContract,
+pub(in crate::engine) struct JsonRows<'b> {
+    documents: Documents<'b>,
+    table: &'b TableContract,
     /// The record that the last row borrows from.
     envelope: Option<Envelope>,
     extra_values: u64,
 }
 
-impl<'t, R: Read> JsonRows<'t, R> {
-    pub(in crate::engine) fn new(source: R, table: &'t TableContract) -> Self {
-        Self { documents: Documents::new(source), table, envelope: None, extra_values: 0 }
+impl<'b> JsonRows<'b> {
+    pub(in crate::engine) fn new(bytes: &'b [u8], table: &'b TableContract) -> Self {
+        Self { documents: Documents::new(bytes), table, envelope: None, extra_values: 0 }
     }
 }
 
-impl<R: Read> RecordSource for JsonRows<'_, R> {
+impl RecordSource for JsonRows<'_> {
     fn next(&mut self) -> Result<Option<Record<'_>>, EngineError> {
-        let Some((offset, document)) = self.documents.next()? else { return Ok(None) };
+        let Some((offset, document)) = self.documents.next() else { return Ok(None) };
         let syntax = |why: &str| Violation::new(Rule::JsonSyntax, format!("{why} (document at byte {offset})"));
         let document = match document {
             Ok(document) => document,
@@ -42,7 +40,12 @@ impl<R: Read> RecordSource for JsonRows<'_, R> {
         match serde_json::from_str(text) {
             Ok(envelope) => self.envelope = Some(envelope),
             // The parser's own words may quote the document, so only their kind is kept.
-            Err(error) if error.is_data() => return Ok(Some(read_sketch(text))),
+            Err(error) if error.is_data() => {
+                return Ok(Some(match read_sketch(text) {
+                    Ok(rule) => Record::Dropped(rule),
+                    Err(violation) => Record::Bad(violation),
+                }));
+            }
             Err(_) => return Ok(Some(Record::Bad(syntax("not JSON")))),
         }
         let envelope = self.envelope.as_ref().expect("just set");
@@ -62,43 +65,6 @@ impl<R: Read> RecordSource for JsonRows<'_, R> {
     fn extra_values(&self) -> u64 {
         self.extra_values
     }
-}
-
-fn drop_rule(schema: &str, table: &str) -> Option<&'static str> {
-    (schema.is_empty() || table.starts_with("awsdms_")).then_some(AWSDMS_RECORD)
-}
-
-/// What can be said of a document that is no envelope we know.
-#[derive(Deserialize)]
-struct Sketch {
-    metadata: SketchMetadata,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct SketchMetadata {
-    record_type: String,
-    operation: String,
-    schema_name: String,
-    table_name: String,
-}
-
-fn read_sketch(text: &str) -> Record<'static> {
-    let Ok(Sketch { metadata }) = serde_json::from_str(text) else {
-        return Record::Bad(Violation::new(Rule::Envelope, "not a DMS record"));
-    };
-    if let Some(rule) = drop_rule(&metadata.schema_name, &metadata.table_name) {
-        return Record::Dropped(rule);
-    }
-    if metadata.record_type == "control" {
-        return Record::Dropped(CONTROL_RECORD);
-    }
-    let known = serde_json::from_value::<Operation>(metadata.operation.into()).is_ok();
-    Record::Bad(if known {
-        Violation::new(Rule::Envelope, "not a DMS data record")
-    } else {
-        Violation::new(Rule::UnknownOperation, "`metadata.operation` is none of load, insert, update, delete")
-    })
 }
 
 fn read_row<'a>(table: &TableContract, envelope: &'a Envelope, extra_values: &mut u64) -> Result<Row<'a>, Violation> {
@@ -123,17 +89,11 @@ fn read_row<'a>(table: &TableContract, envelope: &'a Envelope, extra_values: &mu
         return Err(Violation::new(Rule::Envelope, "a data record without `data`"));
     }
     let cells = read_cells(table, envelope)?;
-    let members = envelope.data.as_ref().map_or(0, |data| data.0.len());
-    let matched = envelope
-        .data
-        .as_ref()
-        .map_or(0, |data| table.columns.iter().filter(|column| data.get(&column.name).is_some()).count());
-    *extra_values += members.saturating_sub(matched) as u64;
     let old_keys = table.key_columns().map(|column| {
         let before = envelope.before_image.as_ref().and_then(|before| before.get(&column.name));
         before.map_or(Ok(Value::Null), |json| Value::from_json(json, column))
     });
-    Ok(Row {
+    let row = Row {
         cells,
         old_keys: old_keys.collect::<Result<_, _>>()?,
         operation,
@@ -141,7 +101,12 @@ fn read_row<'a>(table: &TableContract, envelope: &'a Envelope, extra_values: &mu
         commit_lsn: i64::try_from(position.commit_lsn.0).map_err(|_| unplaced())?,
         ordinal: i64::try_from(position.ordinal).map_err(|_| unplaced())?,
         commit_timestamp,
-    })
+    };
+    if let Some(data) = &envelope.data {
+        let matched = table.columns.iter().filter(|column| data.get(&column.name).is_some()).count();
+        *extra_values += data.0.len().saturating_sub(matched) as u64;
+    }
+    Ok(row)
 }
 
 fn read_cells<'a>(table: &TableContract, envelope: &'a Envelope) -> Result<Vec<Cell<'a>>, Violation> {

@@ -60,6 +60,7 @@ fn run(mut records: impl RecordSource, job: &Job<'_>, row_group_rows: usize) -> 
     quarantine.close()?;
     if columns.rows() > 0 {
         let masked = job.masker.mask(columns.take()?)?;
+        outcome.coverage = masked.coverage().clone();
         let (batch, properties) = (masked.batch(), bronze_properties(job.table)?);
         let mut writer = ArrowWriter::try_new(&mut files.bronze, Arc::clone(batch.schema_ref()), Some(properties))?;
         for from in (0..batch.num_rows()).step_by(row_group_rows) {
