@@ -28,6 +28,7 @@ SERVICES = [
     ),
     ("DYNAMODB_STREAMS", "dynamodbstreams/2012-08-10", "DescribeStream GetRecords GetShardIterator ListStreams"),
     ("DYNAMODB", "dynamodb/2012-08-10", "DescribeContinuousBackups"),
+    ("COMPREHEND", "comprehend/2017-11-27", "ContainsPiiEntities DetectPiiEntities"),
 ]
 
 COLUMNS_MAX = 114

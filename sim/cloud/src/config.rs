@@ -6,8 +6,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use lakebed_contract::{Clock, EventSink, FaultPlan, Secret, Seed};
+use lakebed_contract::{Clock, EventSink, FaultPlan, PiiDetector, Secret, Seed};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -40,15 +41,17 @@ pub struct CloudConfig {
     pub fsync: Fsync,
     /// Throughput limits.
     pub limits: Limits,
-    /// What goes wrong on purpose, at points `s3/<Operation>`, `dynamodb/<Operation>`, `dynamodbstreams/<Operation>`
-    /// and `kinesis/<Operation>`.
+    /// What goes wrong on purpose, at points `s3/<Operation>`, `dynamodb/<Operation>`, `dynamodbstreams/<Operation>`,
+    /// `kinesis/<Operation>` and, with a detector, `comprehend/<Operation>`.
     pub faults: FaultPlan,
     /// What `GET /_lakebed/events` tells; the default tells nothing but that the stores are there.
     pub feed: EventFeed,
+    /// What finds personal data for Comprehend's operations; without it, Comprehend is a service that nobody knows here.
+    pub pii_detector: Option<Arc<dyn PiiDetector>>,
 }
 
 impl CloudConfig {
-    /// Loopback, any free port, every credential, [`Fsync::Never`], no limits, no faults, nobody who hears.
+    /// Loopback, any free port, every credential, [`Fsync::Never`], no limits, no faults, nobody who hears, no detector.
     pub fn new(state_dir: impl Into<PathBuf>, clock: Clock, seed: Seed) -> Self {
         Self {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -64,6 +67,7 @@ impl CloudConfig {
             limits: Limits::default(),
             faults: FaultPlan::default(),
             feed: EventFeed::default(),
+            pii_detector: None,
         }
     }
 }

@@ -71,6 +71,7 @@ fn stage(service: Service) -> &'static str {
         Service::DynamoDb => "dynamodb",
         Service::DynamoDbStreams => "dynamodbstreams",
         Service::Kinesis => "kinesis",
+        Service::Comprehend => "comprehend",
     }
 }
 
@@ -107,7 +108,10 @@ impl Hook {
         if ours.is_empty() {
             return Ok(Self(None));
         }
-        let points = fault_points();
+        let mut points = fault_points();
+        if config.pii_detector.is_none() {
+            points.retain(|point| point.stage != stage(Service::Comprehend));
+        }
         ours.into_iter().try_for_each(|fault| check(fault, &points))?;
         let CloudConfig { faults, clock, events, .. } = config;
         let plan = Plan { faults: faults.clone(), clock: clock.clone(), events: events.clone() };
@@ -231,8 +235,13 @@ mod tests {
         assert_eq!(refused("firehose", "put_object", FaultKind::Garble), None, "not of the stores");
         let told = refused("s3", "PutObject", FaultKind::Duplicate).expect("refused");
         assert!(told.contains("s3/PutObject") && told.contains("error, delay, drop-answer"), "{told}");
-        for (stage, operation) in [("s3", "SelectObjectContent"), ("dynamodb", "GetRecords"), ("kinesis", "putRecord")]
-        {
+        for (stage, operation) in [
+            ("s3", "SelectObjectContent"),
+            ("dynamodb", "GetRecords"),
+            ("kinesis", "putRecord"),
+            // There is no detector in this configuration.
+            ("comprehend", "DetectPiiEntities"),
+        ] {
             let told = refused(stage, operation, FaultKind::Error).expect(operation);
             assert!(told.contains("no such operation is served"), "{told}");
         }

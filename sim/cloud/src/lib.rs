@@ -1,4 +1,5 @@
-//! AWS stores on one port of this machine: S3, DynamoDB with Streams, Kinesis Data Streams, and an Iceberg REST catalog.
+//! AWS stores on one port of this machine: S3, DynamoDB with Streams, Kinesis Data Streams, Comprehend's detection of
+//! personal data, and an Iceberg REST catalog.
 //!
 //! Promises: what an answered request changed is still there after the process was killed and [`Cloud::start`] is
 //! called again on the same `state_dir`, and after a power cut as far as [`Fsync`] says (see `durability.rs`: by default
@@ -11,6 +12,7 @@ mod auth;
 mod buffering;
 mod catalog_door;
 mod catalog_server;
+mod comprehend;
 mod config;
 mod durability;
 mod error;

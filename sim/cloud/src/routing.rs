@@ -23,6 +23,7 @@ use uuid::Uuid;
 use crate::auth::{Denial, Guard, Rendered, Service};
 use crate::buffering::{Buffers, Unread};
 use crate::catalog_door;
+use crate::comprehend::Comprehend;
 use crate::dynamodb::DynamoDb;
 use crate::event_feed::EventFeed;
 use crate::hook::Hook;
@@ -57,6 +58,7 @@ pub(crate) struct Services {
     s3: S3Service,
     dynamodb: DynamoDb,
     kinesis: Kinesis,
+    comprehend: Comprehend,
     catalog: axum::Router,
     request_ids: RequestIds,
     about: About,
@@ -82,6 +84,7 @@ impl Services {
             s3,
             dynamodb,
             kinesis,
+            comprehend: Comprehend::new(None),
             catalog,
             request_ids,
             about,
@@ -94,6 +97,11 @@ impl Services {
     /// With the faults that are planned for the JSON services.
     pub(crate) fn hooked(self, hook: Hook) -> Self {
         Self { hook, ..self }
+    }
+
+    /// With a Comprehend that has something to detect with.
+    pub(crate) fn detecting(self, comprehend: Comprehend) -> Self {
+        Self { comprehend, ..self }
     }
 }
 
@@ -122,7 +130,8 @@ pub(crate) async fn answer(services: &Services, request: Request<Incoming>) -> R
     }
     let path = request.uri().path();
     if path == HEALTH_PATH {
-        return health(request.method(), services.about.state_dir.as_deref());
+        let state_dir = services.about.state_dir.as_deref();
+        return health(request.method(), state_dir, services.comprehend.is_served());
     }
     if path == EVENTS_PATH {
         return answer_events(services, request);
@@ -138,7 +147,9 @@ pub(crate) async fn answer(services: &Services, request: Request<Incoming>) -> R
         let request = Request::from_parts(parts, body);
         // Signed for a JSON protocol, and without the header that names the operation.
         return match service {
-            Some(Service::DynamoDb | Service::Kinesis) => answer_json(services, "", request, request_id).await,
+            Some(Service::DynamoDb | Service::Kinesis | Service::Comprehend) => {
+                answer_json(services, "", request, request_id).await
+            }
             _ => answer_s3(services, request, &request_id).await,
         };
     }
@@ -180,6 +191,7 @@ fn json_service(target: &str) -> Option<Service> {
     match matrix::Service::of_target(target)?.0 {
         matrix::Service::DynamoDb | matrix::Service::DynamoDbStreams => Some(Service::DynamoDb),
         matrix::Service::Kinesis => Some(Service::Kinesis),
+        matrix::Service::Comprehend => Some(Service::Comprehend),
         matrix::Service::S3 => None,
     }
 }
@@ -224,8 +236,12 @@ async fn handle_json(
         refused(code, &message)
     };
     let wire = Wire::of(parts.headers.get(CONTENT_TYPE));
-    if service == Service::DynamoDb && wire == Wire::Cbor {
-        let message = "DynamoDB does not speak CBOR; use application/x-amz-json-1.0";
+    let only_json = match service {
+        Service::DynamoDb => Some("DynamoDB does not speak CBOR; use application/x-amz-json-1.0"),
+        Service::Comprehend => Some("Comprehend does not speak CBOR; use application/x-amz-json-1.1"),
+        _ => None,
+    };
+    if let Some(message) = only_json.filter(|_| wire == Wire::Cbor) {
         return Err(refused("SerializationException", message));
     }
     let entry = services.guard.begin(parts, service).map_err(denied)?;
@@ -241,11 +257,13 @@ async fn handle_json(
     let run = || async {
         match service {
             Service::DynamoDb => services.dynamodb.handle(target, &host_of(parts), bytes.clone()).await.map(Body::from),
+            Service::Comprehend => services.comprehend.handle(target, bytes.clone()).await,
             _ => services.kinesis.handle(target, bytes.clone(), wire).await,
         }
     };
     let failure = || match service {
         Service::DynamoDb => DynamoDb::failure().map(Body::from),
+        Service::Comprehend => Comprehend::failure(),
         _ => Kinesis::failure(wire),
     };
     Ok(services.hook.around(target, run, failure).await)
@@ -263,6 +281,7 @@ fn json_error(parts: &Parts, service: Option<Service>, code: &'static str, messa
     match service {
         Some(Service::DynamoDb) => DynamoDb::refused(code, message).map(Body::from),
         Some(Service::Kinesis) => Kinesis::refused(code, message, Wire::of(kind)),
+        Some(Service::Comprehend) => Comprehend::refused(code, message),
         _ => {
             let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next()).unwrap_or_default().trim();
             let kind = JSON_TYPES.into_iter().find(|known| *known == kind).unwrap_or(JSON);
@@ -277,7 +296,7 @@ fn only_get(allowed: &'static str) -> Response<Body> {
     response
 }
 
-fn health(method: &Method, state_dir: Option<&Path>) -> Response<Body> {
+fn health(method: &Method, state_dir: Option<&Path>, detects: bool) -> Response<Body> {
     if !matches!(*method, Method::GET | Method::HEAD) {
         return only_get("GET, HEAD");
     }
@@ -289,6 +308,9 @@ fn health(method: &Method, state_dir: Option<&Path>) -> Response<Body> {
             "iceberg": "running",
         },
     });
+    if detects {
+        body["services"]["comprehend"] = "running".into();
+    }
     if let Some(state_dir) = state_dir {
         body["state_dir"] = state_dir.to_string_lossy().into();
     }

@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Guard;
 use crate::catalog::Catalog;
+use crate::comprehend::Comprehend;
 use crate::config::{Auth, CloudConfig, Fsync};
 use crate::durability::{self, Flusher};
 use crate::dynamodb::DynamoDb;
@@ -89,7 +90,7 @@ impl Cloud {
         let dynamodb = DynamoDb::open(&folder("dynamodb")?, &config)?;
         let hook = Hook::new(&config)?;
         let s3_service = S3Store::service(&s3, S3Gate::new(&config, &hook));
-        let CloudConfig { clock, seed, events, feed, fsync, .. } = config;
+        let CloudConfig { clock, seed, events, feed, fsync, pii_detector, .. } = config;
         let files = endpoints.clone();
         let catalog = Arc::new(Catalog::open(&folder("catalog")?, files, clock.clone(), seed, fsync)?).router();
         if fsync.flushes() {
@@ -110,7 +111,7 @@ impl Cloud {
         tasks.spawn(kinesis.clone().run_upkeep(finish.clone()));
         let about = About { state_dir: is_private.then_some(state_dir), feed, finish: finish.clone() };
         let services = Services::new(s3_service, dynamodb, kinesis, catalog, request_ids, about, guard);
-        let services = Arc::new(services.hooked(hook));
+        let services = Arc::new(services.hooked(hook).detecting(Comprehend::new(pii_detector)));
 
         let server = Server { services, tasks: tasks.clone(), finish: finish.clone(), cut: cut.clone(), events };
         tasks.spawn(accept(listener, server));

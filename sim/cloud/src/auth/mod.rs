@@ -47,6 +47,8 @@ pub(crate) enum Service {
     DynamoDb,
     /// Kinesis.
     Kinesis,
+    /// Comprehend.
+    Comprehend,
     /// The Iceberg REST catalog.
     Catalog,
     /// What lakebed itself tells.
@@ -60,6 +62,7 @@ impl Service {
             Self::S3 => Some("s3"),
             Self::DynamoDb => Some("dynamodb"),
             Self::Kinesis => Some("kinesis"),
+            Self::Comprehend => Some("comprehend"),
             Self::Catalog | Self::Front => None,
         }
     }
@@ -70,6 +73,7 @@ impl Service {
             "s3" => Some(Self::S3),
             "dynamodb" => Some(Self::DynamoDb),
             "kinesis" => Some(Self::Kinesis),
+            "comprehend" => Some(Self::Comprehend),
             _ => None,
         }
     }

@@ -20,11 +20,13 @@ pub enum Service {
     DynamoDbStreams,
     /// Amazon Kinesis Data Streams.
     Kinesis,
+    /// Amazon Comprehend.
+    Comprehend,
 }
 
 impl Service {
     /// In the order of the README.
-    pub const ALL: [Self; 4] = [Self::S3, Self::DynamoDb, Self::DynamoDbStreams, Self::Kinesis];
+    pub const ALL: [Self; 5] = [Self::S3, Self::DynamoDb, Self::DynamoDbStreams, Self::Kinesis, Self::Comprehend];
 
     /// The service and the operation that an `X-Amz-Target` names; a target without a dot names no operation.
     pub(crate) fn of_target(target: &str) -> Option<(Self, &str)> {
@@ -33,6 +35,7 @@ impl Service {
             "DynamoDB_20120810" => Self::DynamoDb,
             "DynamoDBStreams_20120810" => Self::DynamoDbStreams,
             "Kinesis_20131202" => Self::Kinesis,
+            "Comprehend_20171127" => Self::Comprehend,
             _ => return None,
         };
         Some((service, operation))
@@ -45,6 +48,7 @@ impl Service {
             Self::DynamoDb => "DynamoDB",
             Self::DynamoDbStreams => "DynamoDB Streams",
             Self::Kinesis => "Kinesis Data Streams",
+            Self::Comprehend => "Comprehend",
         }
     }
 
@@ -52,7 +56,7 @@ impl Service {
     pub fn refusal(self) -> &'static str {
         match self {
             Self::S3 => "NotImplemented",
-            Self::DynamoDb | Self::DynamoDbStreams | Self::Kinesis => "UnknownOperationException",
+            Self::DynamoDb | Self::DynamoDbStreams | Self::Kinesis | Self::Comprehend => "UnknownOperationException",
         }
     }
 }
@@ -82,8 +86,8 @@ pub struct Operation {
 const INTRODUCTION: &str = "\
 # lakebed-cloud
 
-S3, DynamoDB with Streams, Kinesis Data Streams and an Iceberg REST catalog on one port of this machine. Any AWS client
-works with it: give it the endpoint and any key; S3 buckets in the path, or in a host below `localhost`.
+S3, DynamoDB with Streams, Kinesis Data Streams, Comprehend's detection of personal data and an Iceberg REST catalog on one
+port of this machine. Any AWS client works with it: give it the endpoint and any key; S3 buckets in the path, or in a host below `localhost`.
 `lakebed up --stores-only` runs them; `lakebed up --help` tells of signatures, limits, durability and notifications.
 
 Server-side encryption is spoken, not done: what a request or a bucket asks for (`AES256`, `aws:kms`, `aws:kms:dsse`) is

@@ -351,3 +351,20 @@ pub(super) const DYNAMODB: Model = Model {
         Shape::Text((Some(1), Some(1024)), None, &[]),
     ],
 };
+
+#[rustfmt::skip]
+pub(super) const COMPREHEND: Model = Model {
+    operations: &[
+        ("ContainsPiiEntities", 0), ("DetectPiiEntities", 1),
+    ],
+    shapes: &[
+        // 0 ContainsPiiEntitiesRequest
+        Shape::Structure("ContainsPiiEntitiesRequest", &[required("Text", 2), required("LanguageCode", 3)]),
+        // 1 DetectPiiEntitiesRequest
+        Shape::Structure("DetectPiiEntitiesRequest", &[required("Text", 2), required("LanguageCode", 3)]),
+        // 2 String
+        Shape::Text((Some(1), None), None, &[]),
+        // 3 LanguageCode
+        Shape::Text((None, None), None, &["en", "es", "fr", "de", "it", "pt", "ar", "hi", "ja", "ko", "zh", "zh-TW"]),
+    ],
+};

@@ -2,6 +2,7 @@
 
 mod auth;
 mod catalog;
+mod comprehend;
 mod durability;
 mod dynamodb;
 mod dynamodb_batches;

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use lakebed_cloud::matrix::{OPERATIONS, Operation, Service, Support, readme};
 use md5::{Digest, Md5};
 
-use crate::Running;
+use crate::comprehend;
 use crate::wire::{raw, send_json};
 
 /// The line each S3 operation is asked by, on a bucket that need not exist.
@@ -227,6 +227,7 @@ async fn is_refused(port: u16, operation: &Operation) -> (bool, String) {
         Service::DynamoDb => ask("DynamoDB_20120810").await,
         Service::DynamoDbStreams => ask("DynamoDBStreams_20120810").await,
         Service::Kinesis => ask("Kinesis_20131202").await,
+        Service::Comprehend => ask("Comprehend_20171127").await,
     };
     assert!(answer.starts_with("HTTP/1.1 "), "{}: {answer}", operation.name);
     // An answer to HEAD has no body to name the refusal.
@@ -246,10 +247,14 @@ fn the_readme_is_rendered_from_the_table() {
 #[test]
 fn every_operation_of_the_models_is_in_the_table_once() {
     // botocore 1.44.8: len(botocore.session.get_session().get_service_model(s).operation_names), s being s3, dynamodb,
-    // dynamodbstreams, kinesis.
-    for (service, count) in
-        [(Service::S3, 116), (Service::DynamoDb, 62), (Service::DynamoDbStreams, 4), (Service::Kinesis, 57)]
-    {
+    // dynamodbstreams, kinesis, comprehend.
+    for (service, count) in [
+        (Service::S3, 116),
+        (Service::DynamoDb, 62),
+        (Service::DynamoDbStreams, 4),
+        (Service::Kinesis, 57),
+        (Service::Comprehend, 85),
+    ] {
         let of_service = OPERATIONS.iter().filter(|operation| operation.service == service);
         let names: Vec<&str> = of_service.map(|operation| operation.name).collect();
         assert_eq!(names.len(), count, "{service:?}");
@@ -260,7 +265,7 @@ fn every_operation_of_the_models_is_in_the_table_once() {
 #[tokio::test]
 async fn a_running_store_refuses_what_the_table_refuses_and_nothing_else() {
     let dir = tempfile::tempdir().unwrap();
-    let running = Running::start(dir.path()).await;
+    let running = comprehend::start(dir.path()).await;
     let mut wrong = Vec::new();
     for operation in OPERATIONS {
         let (refused, answer) = is_refused(running.cloud.port(), operation).await;
