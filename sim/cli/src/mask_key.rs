@@ -2,11 +2,12 @@
 //!
 //! The file is `LAKEBED_MASK_KEY_FILE`, else one in the configuration folder. It is read only if nobody but its owner can read it,
 //! and not from beside the data. Losing it means that new tokens no longer join with old ones. Both hold a key, or several with
-//! their versions (`contract::mask_key`), of which the highest masks. Generated data does not use them: its key follows from the
-//! seed.
+//! their versions (`contract::mask_key`), of which the highest masks. A demo does not use them: the key of its generated data
+//! follows from the seed.
 
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -42,7 +43,13 @@ impl KeyProvider for FileKeys<'_> {
         let provider = || format!("`{}`", self.path.display());
         let unreadable = |source| KeyProviderError::Read { provider: provider(), source };
         let exposed = |reason: String| KeyProviderError::Exposed { provider: provider(), reason };
-        let mut file = match std::fs::File::open(self.path) {
+        // Also of a file that is not there yet: it must not be made here.
+        if is_inside(self.path, self.state_dir) {
+            return Err(exposed(
+                "its place is beside the data it protects; keep it out of the state folder".to_owned(),
+            ));
+        }
+        let mut file = match File::open(self.path) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(unreadable(error)),
@@ -53,9 +60,6 @@ impl KeyProvider for FileKeys<'_> {
             let (mode, path) = (mode & 0o777, self.path.display());
             return Err(exposed(format!("others than its owner may use it (mode {mode:03o}); chmod 600 '{path}'")));
         }
-        if is_inside(self.path, self.state_dir) {
-            return Err(exposed("it lies beside the data it protects; move it out of the state folder".to_owned()));
-        }
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(unreadable)?;
         let ring = KeyRing::parse(&text);
@@ -64,16 +68,17 @@ impl KeyProvider for FileKeys<'_> {
 }
 
 fn is_inside(path: &Path, folder: &Path) -> bool {
-    match (path.canonicalize(), folder.canonicalize()) {
-        (Ok(path), Ok(folder)) => path.starts_with(folder),
-        // A folder that is not there holds nothing.
-        _ => false,
-    }
+    resolved(path).starts_with(resolved(folder))
 }
 
-/// The key of the environment alone, if it is set.
-pub(crate) fn from_environment(environment: &Environment) -> anyhow::Result<Option<MaskSecret>> {
-    ring_of(&EnvironmentKeys(&environment.mask_key_hex)).map(|ring| ring.map(|ring| MaskSecret::of(ring.current())))
+/// A path without symbolic links, as far as it is there.
+fn resolved(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let there = absolute.ancestors().find_map(|ancestor| {
+        let rest = absolute.strip_prefix(ancestor).ok()?;
+        Some(ancestor.canonicalize().ok()?.join(rest))
+    });
+    there.unwrap_or(absolute)
 }
 
 /// The key for real data; made and stored when there is none yet. `state_dir` is where the data will lie.
@@ -86,8 +91,8 @@ pub(crate) fn for_real_data(environment: &Environment, state_dir: &Path) -> anyh
             "decrypt the data key yourself (`aws kms decrypt`), set LAKEBED_MASK_KEY, unset LAKEBED_MASK_KEY_KMS",
         ));
     }
-    if let Some(key) = from_environment(environment)? {
-        return Ok(key);
+    if let Some(ring) = ring_of(&EnvironmentKeys(&environment.mask_key_hex))? {
+        return Ok(MaskSecret::of(ring.current()));
     }
     let (path, is_named) = path_of(environment)?;
     let keys = FileKeys { path: &path, state_dir };
@@ -103,8 +108,10 @@ pub(crate) fn for_real_data(environment: &Environment, state_dir: &Path) -> anyh
             ));
         }
         None => {
-            create(&path).with_context(|| format!("failed to write a new mask key to `{}`", path.display()))?;
-            crate::printer::line(&format!("made a new mask key: {} (keep it; tokens depend on it)", path.display()));
+            let shown = path.display();
+            if create(&path).with_context(|| format!("failed to write a new mask key to `{shown}`"))? {
+                crate::printer::line(&format!("made a new mask key: {shown} (keep it; tokens depend on it)"));
+            }
             ring_of(&keys)?
                 .with_context(|| format!("failed to find the mask key just written to `{}`", path.display()))?
         }
@@ -142,16 +149,25 @@ fn ring_of(provider: &impl KeyProvider) -> anyhow::Result<Option<KeyRing>> {
     })
 }
 
-/// Writes a fresh key. The one use of the system's randomness: a key must not follow from a seed that stands in a report.
-fn create(path: &Path) -> std::io::Result<()> {
+/// Writes a fresh key, whole and on disk before anything is masked with it; says whether it did, or somebody else was first. The
+/// one use of the system's randomness: a key must not follow from a seed that stands in a report.
+fn create(path: &Path) -> std::io::Result<bool> {
+    let folder = path.parent().ok_or(ErrorKind::InvalidInput)?;
+    std::fs::create_dir_all(folder)?;
     let mut key = [0u8; 32];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    File::open("/dev/urandom")?.read_exact(&mut key)?;
     let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    writeln!(file, "{hex}")
+    // Readable by its owner only from the first moment.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    writeln!(file, "{hex}")?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => {}
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+        Err(error) => return Err(error.error),
+    }
+    File::open(folder)?.sync_all()?;
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -186,6 +202,38 @@ mod tests {
         assert_eq!(for_real_data(&environment, &state).expect("read").to_hex(), first);
         let mode = std::fs::metadata(folder.path().join("lakebed/mask.key")).expect("file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn first_runs_at_the_same_moment_agree_on_one_key() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let environment = environment(folder.path());
+        let state = folder.path().join("state");
+        let start = std::sync::Barrier::new(8);
+        let first_run = || {
+            start.wait();
+            for_real_data(&environment, &state).expect("made or read").to_hex()
+        };
+        let keys: std::collections::BTreeSet<String> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(first_run)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(keys.len(), 1);
+        let left = std::fs::read_dir(folder.path().join("lakebed")).expect("a folder").count();
+        assert_eq!(left, 1, "no temporary file stays");
+        assert!(!create(&folder.path().join("lakebed/mask.key")).expect("no failure"), "a key is never replaced");
+    }
+
+    #[test]
+    fn no_key_is_made_beside_the_data() {
+        let folder = tempfile::tempdir().expect("temp dir");
+        let environment = environment(&folder.path().join("config"));
+        // The folder of the data need not be there yet.
+        for state in [folder.path().to_owned(), folder.path().join("config"), folder.path().join("config/lakebed")] {
+            let error = for_real_data(&environment, &state).expect_err("must be refused").to_string();
+            assert!(error.contains("beside the data"), "{error}");
+            assert!(!folder.path().join("config").exists(), "nothing is made before it is refused");
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lakebed_contract::event::Outcome;
-use lakebed_contract::{EventSink, RunEvent, Stage};
+use lakebed_contract::{EventSink, MaskedColumn, RunEvent, Stage};
+use lakebed_harness::tally::findings_in_words;
 
 use crate::tui::Screen;
 
@@ -251,9 +252,47 @@ pub(crate) fn table(header: &[String], rows: &[Vec<String>]) -> String {
     text
 }
 
+/// What was masked, with an empty line before it; nothing when no column has a class.
+pub(crate) fn masked(masking: &[MaskedColumn]) -> String {
+    if masking.is_empty() {
+        return String::new();
+    }
+    let header = ["masked column", "class", "transform", "values", "masked", "unshaped", "found"].map(str::to_owned);
+    let row = |column: &MaskedColumn| {
+        vec![
+            format!("{}.{}", column.table, column.column),
+            column.class.clone(),
+            column.transform.clone(),
+            grouped(column.values),
+            grouped(column.masked),
+            grouped(column.unshaped),
+            findings_in_words(column),
+        ]
+    };
+    format!("\n{}", table(&header, &masking.iter().map(row).collect::<Vec<_>>()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_masked_is_told_by_column() {
+        let column = MaskedColumn {
+            table: "profile".to_owned(),
+            column: "cpf".to_owned(),
+            class: "cpf".to_owned(),
+            transform: "fpe".to_owned(),
+            values: 1_204,
+            masked: 1_200,
+            unshaped: 7,
+            findings: BTreeMap::new(),
+        };
+        let expected = "\nmasked column  class  transform  values  masked  unshaped  found\n\
+                        profile.cpf    cpf    fpe         1,204   1,200         7\n";
+        assert_eq!(masked(&[column]), expected);
+        assert_eq!(masked(&[]), "");
+    }
 
     #[test]
     fn numbers_are_grouped_and_columns_aligned() {

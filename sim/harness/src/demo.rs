@@ -130,6 +130,7 @@ pub async fn run(
         total_ms: u64::try_from((clock.monotonic() - started).as_millis()).unwrap_or(u64::MAX),
         peak_rss_bytes: peak_rss_bytes().unwrap_or(0),
         measures: tally.measures(),
+        masking: tally.masking(),
         showcase: run.showcase().await?,
         lake: options.kept.then(|| run_dir.path().display().to_string()),
         created: run.backend.created().to_vec(),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use aws_sdk_s3::primitives::ByteStream;
 use lakebed_contract::control::ControlRecord;
-use lakebed_contract::{Clock, EventSink, FaultPlan, Lake, Seed, Stage, layout};
+use lakebed_contract::{Clock, EventSink, FaultPlan, Lake, MaskedColumn, Seed, Stage, layout};
 use lakebed_ingest::mapping::Mapping;
 use serde::Serialize;
 
@@ -22,7 +22,7 @@ use crate::measures::MAIN_PROCESS;
 use crate::quiesce::settle_raw;
 use crate::run_dir::RunDir;
 use crate::sampler::Sampler;
-use crate::tally::timed;
+use crate::tally::{Tally, timed};
 use crate::wiring::MaskSecret;
 
 /// Files of one call.
@@ -81,6 +81,8 @@ pub struct IngestReport {
     pub mapping: Option<String>,
     /// One entry per raw object.
     pub objects: Vec<ObjectReport>,
+    /// What was masked on the way into bronze; nothing of files that were there before.
+    pub masking: Vec<MaskedColumn>,
     /// Where the lake lies.
     pub lake: String,
 }
@@ -108,7 +110,8 @@ pub async fn run(
     let lake = Arc::new(Lake::from_files(&options.lake_files)?);
     let uploads = plan(&options, &lake)?;
     let log = EventWriter::open(run_dir, &clock)?;
-    let events = log.sink(events);
+    let tally = Tally::default();
+    let events = log.sink(tally.sink(&clock, events));
     let mut stores = Stores::start(run_dir.path(), 0, &StoreOptions::default(), &clock, options.seed, &events).await?;
     let config = FlowConfig {
         lake,
@@ -144,6 +147,7 @@ pub async fn run(
         verdict: if passed { "pass" } else { "fail" }.to_owned(),
         mapping,
         objects,
+        masking: tally.masking(),
         lake: run_dir.path().display().to_string(),
     })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lakebed_contract::event::Outcome;
-use lakebed_contract::{Clock, EventSink, RunEvent, Stage};
+use lakebed_contract::{Clock, EventSink, MaskedColumn, Masking, RunEvent, Stage};
 use serde::{Deserialize, Serialize};
 
 use crate::measures::{Measures, MeasuresSummary};
@@ -35,6 +35,9 @@ pub struct RunSummary {
     /// Throughput by stage, latency, memory of workers, processor time.
     #[serde(default)]
     pub measures: MeasuresSummary,
+    /// What was masked on the way into bronze, as far as this process saw it; a run that was taken up again lacks what came before.
+    #[serde(default)]
+    pub masking: Vec<MaskedColumn>,
     /// What the lake shows of itself at the end (`showcase.sql`).
     pub showcase: Option<Showcase>,
     /// Where the lake lies, when it was kept.
@@ -42,6 +45,12 @@ pub struct RunSummary {
     /// Resources that the run made elsewhere and that stay there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub created: Vec<String>,
+}
+
+/// What was found in a column's free text: `EMAIL 4, PHONE 2`.
+pub fn findings_in_words(column: &MaskedColumn) -> String {
+    let words: Vec<_> = column.findings.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
+    words.join(", ")
 }
 
 /// The closing table.
@@ -64,6 +73,7 @@ struct Counts {
     rows: BTreeMap<String, BTreeMap<String, u64>>,
     timings_ms: BTreeMap<String, u64>,
     measures: Measures,
+    masking: Masking,
     proving: bool,
 }
 
@@ -76,6 +86,7 @@ impl Tally {
             let for_proof = counts.proving
                 && match &event {
                     RunEvent::Progress { stage, .. } | RunEvent::StageFinished { stage, .. } => *stage != Stage::Judge,
+                    RunEvent::Masked { .. } => true,
                     _ => false,
                 };
             if for_proof {
@@ -86,6 +97,9 @@ impl Tally {
             if let RunEvent::StageFinished { stage, elapsed, .. } = &event {
                 let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
                 *counts.timings_ms.entry(stage.as_str().to_owned()).or_default() += elapsed_ms;
+            }
+            if let RunEvent::Masked { columns } = &event {
+                columns.iter().for_each(|column| counts.masking.add(column));
             }
             drop(counts);
             next.emit(event);
@@ -111,6 +125,11 @@ impl Tally {
     /// What was measured so far.
     pub fn measures(&self) -> MeasuresSummary {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).measures.summary()
+    }
+
+    /// What was masked so far.
+    pub fn masking(&self) -> Vec<MaskedColumn> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).masking.columns()
     }
 
     /// Milliseconds by stage so far.
@@ -140,6 +159,30 @@ mod tests {
     use super::*;
     use lakebed_contract::Timestamp;
     use std::time::Duration;
+
+    #[test]
+    fn what_is_masked_for_the_proof_is_not_counted_twice() {
+        let tally = Tally::default();
+        let sink = tally.sink(&Clock::virtual_at(Timestamp::default()), EventSink::default());
+        let column = MaskedColumn {
+            table: "review".to_owned(),
+            column: "comment".to_owned(),
+            class: "free_text".to_owned(),
+            transform: "redact".to_owned(),
+            values: 9,
+            masked: 2,
+            unshaped: 1,
+            findings: BTreeMap::from([("EMAIL".to_owned(), 2), ("PHONE".to_owned(), 1)]),
+        };
+        let told = RunEvent::Masked { columns: vec![column] };
+        sink.emit(told.clone());
+        sink.emit(told.clone());
+        tally.begin_proof();
+        sink.emit(told);
+        let masking = tally.masking();
+        assert_eq!((masking.len(), masking[0].values, masking[0].masked, masking[0].unshaped), (1, 18, 4, 2));
+        assert_eq!(findings_in_words(&masking[0]), "EMAIL 4, PHONE 2");
+    }
 
     #[test]
     fn times_add_up_by_stage_and_events_pass_on() {

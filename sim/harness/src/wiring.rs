@@ -1,11 +1,12 @@
-//! Fills the registry of named handlers with the pipeline's code. The one place where the two halves are joined.
+//! Fills the registry of named handlers with the pipeline's code, and gives the stores its detection of personal data. The one
+//! place where the two halves are joined.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lakebed_contract::{Clock, Endpoints, EventSink, HandlerRegistry, Lake, Secret, Seed};
+use lakebed_contract::{Clock, Endpoints, EventSink, HandlerRegistry, Lake, PiiDetector, PiiEntity, Secret, Seed};
 use lakebed_ingest::IngestContext;
-use lakebed_mask::{MaskKey, Masker};
+use lakebed_mask::{Finding, MaskKey, Masker, Scanner};
 use lakebed_warehouse::WarehouseContext;
 
 /// Memory DuckDB may use in one process, MiB.
@@ -100,9 +101,34 @@ pub fn pipeline_registry(parts: &PipelineParts) -> HandlerRegistry {
     registry
 }
 
+/// What redacts free text on its way to bronze, as a detector: every kind, names and addresses included.
+pub fn pii_detector() -> Arc<dyn PiiDetector> {
+    Arc::new(ScannerOfTexts(Scanner::default()))
+}
+
+#[derive(Debug)]
+struct ScannerOfTexts(Scanner);
+
+impl PiiDetector for ScannerOfTexts {
+    fn detect(&self, text: &str) -> Vec<PiiEntity> {
+        let mut found = Vec::new();
+        self.0.scan(text, &mut found);
+        let entity = |Finding { kind, start, end, score }| PiiEntity { name: kind.name(), score, begin: start, end };
+        found.into_iter().map(entity).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_stores_find_what_masking_finds() {
+        let text = "É aqui: mail ana@example.com, CPF 529.982.247-25";
+        let found = pii_detector().detect(text);
+        let found: Vec<_> = found.iter().map(|entity| (entity.name, &text[entity.begin..entity.end])).collect();
+        assert_eq!(found, [("EMAIL", "ana@example.com"), ("BR_CPF", "529.982.247-25")]);
+    }
 
     #[test]
     fn the_key_of_generated_data_follows_from_the_seed_and_is_not_shown() {

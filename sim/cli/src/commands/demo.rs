@@ -12,7 +12,6 @@ use super::{Raced, check_scale, race, settle, show};
 use crate::arguments::{Backend, DemoArguments, SourceArguments};
 use crate::environment::Environment;
 use crate::exit::{End, InputError};
-use crate::mask_key;
 use crate::printer::{self, grouped, table};
 
 pub(super) fn run(arguments: &DemoArguments, environment: &Environment) -> anyhow::Result<End> {
@@ -52,7 +51,8 @@ pub(super) fn options(source: &SourceArguments, environment: &Environment, kept:
         seed: Seed(source.seed),
         lake_files: lake_folder::files(source.lake.as_deref())?,
         backend,
-        mask: mask_key::from_environment(environment)?,
+        // Generated data: the key follows from the seed, or the same seed would not give the same lake.
+        mask: None,
         postgres_bin: environment.postgres_bin.clone(),
         search_path: environment.search_path.clone(),
         worker_program: std::env::current_exe()?,
@@ -80,6 +80,7 @@ fn render(summary: &RunSummary, lake: Option<&Path>) -> String {
         })
         .collect();
     text.push_str(&table(&["stage".into(), "rows".into(), "seconds".into()], &rows));
+    text.push_str(&printer::masked(&summary.masking));
     if let Some(showcase) = summary.showcase.as_ref().filter(|showcase| !showcase.rows.is_empty()) {
         let text_of = |cell: &Option<String>| cell.clone().unwrap_or_default();
         let rows: Vec<Vec<String>> = showcase.rows.iter().map(|row| row.iter().map(text_of).collect()).collect();
@@ -142,4 +143,19 @@ fn some_table(summary: &RunSummary) -> String {
 
 fn invariant_number(name: &str) -> u32 {
     name.trim_start_matches('I').parse().unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::MaskKeyText;
+
+    #[test]
+    fn generated_data_is_masked_with_the_key_of_the_seed_whatever_the_environment_says() {
+        let mut environment = Environment::read();
+        environment.mask_key_hex = Some(MaskKeyText("ab".repeat(32)));
+        let source = SourceArguments { scale: 0.1, seed: 7, backend: Backend::Embedded, lake: None };
+        let options = options(&source, &environment, false).expect("options");
+        assert!(options.mask.is_none());
+    }
 }

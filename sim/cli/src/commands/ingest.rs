@@ -65,6 +65,10 @@ fn render(report: &IngestReport) -> String {
             text.push_str(&format!("  {}: {error}\n", object.table));
         }
     }
+    let masked = printer::masked(&report.masking);
+    if !masked.is_empty() {
+        text.push_str(&format!("{masked}\n"));
+    }
     if let Some(mapping) = &report.mapping {
         text.push_str(&format!("mapping  {mapping}\n"));
     }

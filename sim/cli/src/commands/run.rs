@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use lakebed_contract::Clock;
+use lakebed_contract::{Clock, Masking};
 use lakebed_harness::demo::DemoOptions;
 use lakebed_harness::scenario::definition::BackendName;
 use lakebed_harness::scenario::outcome::{ScenarioOutcome, ScenarioResult};
@@ -148,6 +148,9 @@ fn as_text(outcomes: &[ScenarioOutcome]) -> String {
         ]
     };
     let mut text = table(&header, &outcomes.iter().map(row).collect::<Vec<_>>());
+    let mut masking = Masking::default();
+    outcomes.iter().flat_map(|outcome| &outcome.masking).for_each(|column| masking.add(column));
+    text.push_str(&printer::masked(&masking.columns()));
     let count = |result| outcomes.iter().filter(|outcome| outcome.result == result).count();
     let counts: Vec<String> = COUNTS.iter().map(|(word, result)| format!("{} {word}", count(*result))).collect();
     text.push_str(&format!("\n{}\n", counts.join(", ")));

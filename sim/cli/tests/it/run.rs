@@ -20,6 +20,31 @@ fn demo(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {stderr}"))
 }
 
+/// What the summary says was masked: all profiles' e-mail addresses, and of the comments those that the generator planted in.
+fn check_masking(summary: &Value) {
+    let columns = summary["masking"].as_array().expect("a list");
+    let column = |table: &str, name: &str| {
+        let found = columns.iter().filter(|column| column["table"] == table && column["column"] == name);
+        let found: Vec<_> = found.collect();
+        assert_eq!(found.len(), 1, "{table}.{name} once: {columns:?}");
+        found[0]
+    };
+    let number = |column: &Value, name: &str| column[name].as_u64().expect("a count");
+    let source = |table: &str| summary["rows"]["source"][table].as_u64().expect("a count");
+    let email = column("profile", "email");
+    assert!(email["class"] == "email" && email["transform"] == "token", "{email}");
+    assert!(number(email, "masked") >= source("profile") / 2, "{email}");
+    assert!(number(email, "values") >= number(email, "masked"), "{email}");
+    let comment = column("review", "comment");
+    assert!(comment["class"] == "free_text" && comment["transform"] == "redact", "{comment}");
+    assert!(number(comment, "values") >= source("review"), "{comment}");
+    assert!((1..number(comment, "values")).contains(&number(comment, "masked")), "{comment}");
+    let findings = comment["findings"].as_object().expect("counts");
+    let found: u64 = findings.values().filter_map(Value::as_u64).sum();
+    assert!(found >= number(comment, "masked"), "{comment}");
+    assert!(columns.iter().all(|column| column["table"] != "beer"), "nothing of a beer is personal: {columns:?}");
+}
+
 #[test]
 fn the_main_job_ends_with_pass_and_can_be_repeated() {
     let folder = tempfile::tempdir().expect("temp dir");
@@ -32,6 +57,7 @@ fn the_main_job_ends_with_pass_and_can_be_repeated() {
         assert!(first["rows"][stage].as_object().is_some_and(|tables| !tables.is_empty()), "{stage} counted nothing");
     }
     assert!(first["rows"]["source"]["review"].as_u64().expect("a count") > 500);
+    check_masking(&first);
     let again = demo(folder.path(), &[]);
     assert_eq!(first["rows"], again["rows"], "same seed, same row counts");
     assert_eq!(first["showcase"]["rows"].as_array().map(Vec::len), Some(5));
@@ -148,6 +174,7 @@ fn a_latin_1_file_with_its_own_column_names_reaches_gold_twice_without_change() 
     assert_eq!(number("rows_in"), number("rows_good") + number("rows_quarantined") + number("rows_dropped"));
     let counted = query(folder.path(), "SELECT count(*) AS n, sum(review_overall) AS s FROM silver.review");
     assert_eq!(counted[0]["n"].as_str().expect("text"), number("rows_good").to_string());
+    assert!(report["masking"].as_array().is_some_and(|columns| !columns.is_empty()), "{report}");
     let umlauts = query(folder.path(), "SELECT beer_style FROM silver.review_flat WHERE beer_style LIKE '%ö%'");
     assert!(!umlauts.as_array().expect("rows").is_empty(), "Latin-1 became UTF-8");
     let gold = query(folder.path(), "SELECT * FROM gold.top_styles_by_popularity");

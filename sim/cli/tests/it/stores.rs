@@ -120,6 +120,11 @@ fn boto3_finds_kinesis() {
 }
 
 #[test]
+fn boto3_finds_personal_data_with_comprehend() {
+    holds("stores_comprehend.py");
+}
+
+#[test]
 fn pyiceberg_finds_the_catalog() {
     holds("stores_catalog.py");
 }
@@ -134,9 +139,10 @@ fn the_aws_cli_finds_all_stores() {
 #[test]
 fn enforced_keys_let_their_owner_in_and_nobody_else() {
     let Some(python) = oracle::python() else { return };
-    let scripts: [(&str, &[&str]); 6] = [
+    let scripts: [(&str, &[&str]); 7] = [
         ("stores_s3.py", &["enforced"]),
         ("stores_kinesis.py", &[]),
+        ("stores_comprehend.py", &[]),
         ("stores_auth.py", &[]),
         ("stores_catalog.py", &["token"]),
         ("stores_catalog.py", &["credential"]),

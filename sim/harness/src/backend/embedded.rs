@@ -15,6 +15,7 @@ use crate::demo::DemoOptions;
 use crate::error::HarnessError;
 use crate::run::RunPlace;
 use crate::scenario::definition::LimitsName;
+use crate::wiring::pii_detector;
 
 /// S3 notifications that may wait between the store and the controller.
 pub const NOTIFICATION_QUEUE_MAX: usize = 1_024;
@@ -141,6 +142,7 @@ impl Stores {
         let StoreOptions { bind, auth, fsync, limits, notify_url, faults, feed } = options.clone();
         (config.bind, config.auth, config.fsync, config.limits) = (bind, auth, fsync, limits);
         (config.notify_url, config.faults, config.feed) = (notify_url, faults, feed);
+        config.pii_detector = Some(pii_detector());
         let cloud = Cloud::start(config).await.map_err(|error| match error {
             // The user's own, as the address is; the rest is the machine's.
             CloudError::NotifyUrl { .. } => HarnessError::Input { message: error.to_string() },

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
-use lakebed_contract::{Clock, Lake};
+use lakebed_contract::{Clock, Lake, Policy};
 use lakebed_ingest::engine::{Compression, CsvFormat, Format, Job, LITE_THREADS, ingest, mass_threads, open_object};
 use lakebed_mask::{MaskKey, Masker};
 use parquet::arrow::ProjectionMask;
@@ -19,17 +19,23 @@ use crate::error::HarnessError;
 
 const CHECK: &str = "check a converter's Parquet file";
 const BUFFER_BYTES: usize = 1 << 20;
+/// The class of every personal column, and the policy, of a conversion without masking: without a class the engine refuses them.
+const KEPT: &str = "kept";
+const KEEP_ALL: &str = "version: 1\nclasses: {kept: {bronze: keep}}\n";
 
 /// Runs the engine as the bronze handlers run it, between two files.
 pub(super) fn convert(source: &Path, output: &Path, route: Route, clock: &Clock) -> Result<Reply, HarnessError> {
     let started = clock.monotonic();
     let mut table = input::table()?;
+    let mut policy = Lake::beer().policy;
     if route == Route::Unmasked {
-        table.columns.iter_mut().for_each(|column| column.class = None);
+        let classed = table.columns.iter_mut().filter(|column| column.class.is_some());
+        classed.for_each(|column| column.class = Some(KEPT.to_owned()));
+        policy = Policy::from_yaml(KEEP_ALL).map_err(HarnessError::stage("plan the masking"))?;
     }
     // The key guards generated data only.
     let masker = Masker::new(MaskKey::new(1, [7; 32]))
-        .for_table(&table, &Lake::beer().policy)
+        .for_table(&table, &policy)
         .map_err(HarnessError::stage("plan the masking"))?;
     let job = Job {
         table: &table,

@@ -25,6 +25,7 @@ mod raw_records;
 mod raw_text;
 mod repetition;
 mod rows;
+mod shown;
 mod silver;
 mod source;
 mod stream;

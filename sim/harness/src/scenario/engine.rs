@@ -67,6 +67,7 @@ impl Order {
             faults: Vec::new(),
             steps: Vec::new(),
             rows: BTreeMap::new(),
+            masking: Vec::new(),
             digests: BTreeMap::new(),
             total_ms,
             repeat: self.repeat(),
@@ -177,6 +178,7 @@ impl Player<'_> {
             invariants,
             expectations,
             rows,
+            masking: tally.masking(),
             digests,
             ..self.order.outcome(result, 0)
         })

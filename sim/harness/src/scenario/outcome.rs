@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use lakebed_contract::MaskedColumn;
 use lakebed_contract::event::Outcome;
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,9 @@ pub struct ScenarioOutcome {
     pub steps: Vec<StepTiming>,
     /// Rows by stage and table.
     pub rows: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What was masked on the way into bronze, as far as the last process of the scenario saw it.
+    #[serde(default)]
+    pub masking: Vec<MaskedColumn>,
     /// Digests of `bronze`, `silver` and `gold`: the same seed gives the same ones.
     pub digests: BTreeMap<String, String>,
     /// Milliseconds from start to result.

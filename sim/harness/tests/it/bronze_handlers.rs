@@ -2,8 +2,11 @@
 //!
 //! They deliver at least once, so every one is called again where that could do harm.
 
+use std::collections::BTreeMap;
+
 use lakebed_contract::control::{ControlRecord, Status};
 use lakebed_contract::handler::{BRONZE_LITE, BRONZE_MASS, MARK_FAILED, PROCESSING_CONTROLLER, ROW_PROBE};
+use lakebed_contract::lake::BEER_FILES;
 use lakebed_contract::{Lake, layout};
 use lakebed_ingest::ClaimAnswer;
 use lakebed_ingest::control::LEASE;
@@ -92,6 +95,67 @@ async fn an_object_becomes_rows_or_a_reason() {
     stores.stop().await;
 }
 
+/// Forty profiles, with `city` in the last column.
+fn profiles(city: fn(u32) -> String) -> String {
+    let line = |n: u32| format!("{n},hopfan{n},u{n}@example.com,{}\n", city(n));
+    "profile_id,profile_name,email,city\n".to_owned() + &(1..=40).map(line).collect::<String>()
+}
+
+/// An event says what was masked, and an object whose public columns hold personal data is refused whole.
+#[tokio::test]
+async fn what_was_masked_is_told_and_what_nobody_classed_is_refused() {
+    let mut stores = Stores::start().await;
+    let csv = profiles(|_| "Köln".to_owned());
+    let good = stores.receive("raw/profile/generation=1/good.csv", csv.as_bytes()).await;
+    stores.call(BRONZE_LITE, &good.input).await.expect("ingested");
+    let told = stores.masked();
+    let email = told.iter().find(|column| column.column == "email").expect("the e-mail addresses");
+    assert_eq!((email.class.as_str(), email.transform.as_str()), ("email", "token"));
+    assert_eq!((email.values, email.masked, email.unshaped, email.findings.len()), (40, 40, 0, 0));
+
+    let bad = profiles(|n| format!("u{n}@example.com"));
+    let bad = stores.receive("raw/profile/generation=1/bad.csv", bad.as_bytes()).await;
+    let result = stores.call(BRONZE_MASS, &bad.input).await.expect("a verdict, not an error");
+    assert_eq!((&result["status"], &result["outputs"]), (&json!("QUARANTINED"), &json!([])));
+    assert_eq!(stores.masked(), told, "nothing of a refused object is counted");
+    let error = stores.record(&bad.pk).await.error;
+    assert!(error.contains("column `city` holds values of class email") && !error.contains('@'), "{error}");
+    let digest = layout::object_digest(&bad.pk);
+    assert!(stores.published().await.iter().all(|key| !key.contains(&digest)), "nothing of it is published");
+    stores.stop().await;
+}
+
+/// A broken quality rule of severity `error` keeps an object out of bronze; a `warning` does not.
+#[tokio::test]
+async fn a_broken_quality_rule_blocks_by_its_severity() {
+    let mut files: BTreeMap<String, String> =
+        BEER_FILES.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    let rules = |column: &str, severity: &str| {
+        let rule = format!("quality: [{{metric: nullValues, mustBe: 0, severity: {severity}}}]");
+        (format!("- name: {column}\n"), format!("- name: {column}\n        {rule}\n"))
+    };
+    let contract = files.get_mut("contracts/brewery.yaml").expect("a beer contract");
+    for (from, to) in [rules("city", "error"), rules("state", "warning")] {
+        assert!(contract.contains(&from), "{from}");
+        *contract = contract.replacen(&from, &to, 1);
+    }
+    let mut stores = Stores::start_with(Lake::from_files(&files).expect("a lake")).await;
+    let of = |city: &str| format!("brewery_id,brewery_name,city,state\n1,A,Köln,\n2,B,{city},\n");
+
+    let warned = stores.receive("raw/brewery/generation=1/warned.csv", of("Bonn").as_bytes()).await;
+    let result = stores.call(BRONZE_LITE, &warned.input).await.expect("ingested");
+    assert_eq!((&result["status"], &result["rows_good"]), (&json!("BRONZE_DONE"), &json!(2)));
+
+    let refused = stores.receive("raw/brewery/generation=1/refused.csv", of("").as_bytes()).await;
+    let result = stores.call(BRONZE_LITE, &refused.input).await.expect("a verdict, not an error");
+    assert_eq!((&result["status"], &result["outputs"]), (&json!("QUARANTINED"), &json!([])));
+    let error = stores.record(&refused.pk).await.error;
+    assert_eq!(error, "in table `brewery` nullValues of `city` must be 0, but is 1 (of 2 rows)");
+    let digest = layout::object_digest(&refused.pk);
+    assert!(stores.published().await.iter().all(|key| !key.contains(&digest)), "nothing of it is published");
+    stores.stop().await;
+}
+
 #[tokio::test]
 async fn the_controller_knows_each_version_of_an_object_once() {
     let mut stores = Stores::start().await;
@@ -130,13 +194,16 @@ async fn the_probe_counts_to_its_cap_and_claims_nothing() {
 #[tokio::test]
 async fn a_finished_object_gives_its_first_answer_again() {
     let mut stores = Stores::start().await;
-    let object = stores.receive("raw/beer/a.csv", beer_csv(20).as_bytes()).await;
+    // A table with masked columns: what was masked is told once, and no part of the answer.
+    let csv = profiles(|_| "Köln".to_owned());
+    let object = stores.receive("raw/profile/generation=1/a.csv", csv.as_bytes()).await;
     let first = stores.call(BRONZE_LITE, &object.input).await.expect("ingested");
-    let record = stores.record(&object.pk).await;
+    let (record, told) = (stores.record(&object.pk).await, stores.masked());
     for handler in [BRONZE_LITE, BRONZE_MASS] {
         assert_eq!(stores.call(handler, &object.input).await.expect("the same"), first, "{handler}");
     }
     assert_eq!(stores.record(&object.pk).await, record, "no second claim");
+    assert_eq!(stores.masked(), told, "nothing is told twice");
     stores.stop().await;
 }
 

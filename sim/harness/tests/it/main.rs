@@ -9,7 +9,9 @@ mod support;
 mod control_table;
 
 mod bronze_handlers;
+mod bronze_parquet;
 mod gzip_cases;
+mod suspicions;
 
 mod breaks;
 mod reports;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lakebed_contract::MaskedColumn;
 use lakebed_contract::event::Outcome;
 use lakebed_harness::scenario::outcome::{Expectation, FaultTally, ScenarioOutcome, ScenarioResult, StepTiming};
 use lakebed_harness::scenario::report::{html, junit, markdown, write_report};
@@ -20,6 +21,11 @@ fn counts(entries: &[(&str, u64)]) -> BTreeMap<String, u64> {
 fn expectation(what: &str, expected: &str, found: &str) -> Expectation {
     let [what, expected, found] = [what, expected, found].map(str::to_owned);
     Expectation { met: expected == found, what, expected, found }
+}
+
+fn masked(table: &str, column: &str, class: &str, transform: &str, found: &[(&str, u64)]) -> MaskedColumn {
+    let [table, column, class, transform] = [table, column, class, transform].map(str::to_owned);
+    MaskedColumn { table, column, class, transform, values: 350, masked: 21, unshaped: 0, findings: counts(found) }
 }
 
 fn passed() -> ScenarioOutcome {
@@ -46,6 +52,10 @@ fn passed() -> ScenarioOutcome {
             ("bronze".to_owned(), counts(&[("review", 350), ("beer", 13)])),
             ("gold".to_owned(), counts(&[("top_drinkers", 40)])),
         ]),
+        masking: vec![
+            masked("profile", "email", "email", "token", &[]),
+            masked("review", "comment", "free_text", "redact", &[("EMAIL", 17), ("PHONE", 5)]),
+        ],
         digests: [("bronze", "b0"), ("silver", "51"), ("gold", "60")].map(|(k, v)| (k.to_owned(), v.repeat(32))).into(),
         total_ms: 3_050,
         repeat: "lakebed run scenarios/0004-firehose-duplicates.toml --seed 7".into(),
@@ -84,6 +94,7 @@ fn broken() -> ScenarioOutcome {
         expectations: Vec::new(),
         steps: Vec::new(),
         rows: BTreeMap::new(),
+        masking: Vec::new(),
         digests: BTreeMap::new(),
         total_ms: 12,
         error: Some("failed to start PostgreSQL\ncaused by: ```no space``` left on device <disk>".into()),

@@ -4,7 +4,7 @@
 //! the store's own notification document, received by the controller; what follows, a test calls itself, step by step.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -12,7 +12,10 @@ use lakebed_cloud::{Cloud, CloudConfig};
 use lakebed_contract::control::ControlRecord;
 use lakebed_contract::handler::PROCESSING_CONTROLLER;
 use lakebed_contract::layout::{self, LAKE_BUCKET, STAGE_BUCKET};
-use lakebed_contract::{Clock, Endpoints, EventSink, HandlerError, HandlerRegistry, Invocation, Lake, Seed, Timestamp};
+use lakebed_contract::{
+    Clock, Endpoints, EventSink, HandlerError, HandlerRegistry, Invocation, Lake, MaskedColumn, RunEvent, Seed,
+    Timestamp,
+};
 use lakebed_harness::backend::{create_resources, request_s3_events, s3_client};
 use lakebed_harness::wiring::{MaskSecret, PipelineParts, pipeline_registry};
 use lakebed_ingest::ControlTable;
@@ -34,6 +37,7 @@ pub(crate) struct Stores {
     pub(crate) control: ControlTable,
     registry: HandlerRegistry,
     documents: mpsc::Receiver<Value>,
+    masked: Arc<Mutex<Vec<MaskedColumn>>>,
     scratch: PathBuf,
     cloud: Cloud,
     _folder: TempDir,
@@ -53,6 +57,11 @@ pub(crate) struct RawObject {
 impl Stores {
     /// Starts them, with everything a run creates.
     pub(crate) async fn start() -> Self {
+        Self::start_with(Lake::beer()).await
+    }
+
+    /// The same for another lake.
+    pub(crate) async fn start_with(lake: Lake) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let clock = Clock::virtual_at(Timestamp::from_seconds(1_700_000_000));
         let (sender, documents) = mpsc::channel(DOCUMENTS_MAX);
@@ -62,13 +71,19 @@ impl Stores {
         let endpoints = Endpoints::embedded(cloud.port());
         create_resources(&endpoints, &clock).await.expect("buckets and control table are made");
         request_s3_events(&endpoints).await.expect("the store takes the bucket notification");
+        let masked = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&masked);
         let parts = PipelineParts {
-            lake: Arc::new(Lake::beer()),
+            lake: Arc::new(lake),
             endpoints: endpoints.clone(),
             mask: MaskSecret::for_generated_data(SEED),
             clock: clock.clone(),
             seed: SEED,
-            events: EventSink::default(),
+            events: EventSink::new(move |event| {
+                if let RunEvent::Masked { columns } = event {
+                    heard.lock().expect("sound").extend(columns);
+                }
+            }),
             scratch: folder.path().join("scratch"),
         };
         Self {
@@ -76,6 +91,7 @@ impl Stores {
             control: ControlTable::new(&endpoints, clock.clone()),
             registry: pipeline_registry(&parts),
             documents,
+            masked,
             scratch: parts.scratch,
             clock,
             cloud,
@@ -86,6 +102,11 @@ impl Stores {
     /// Stops the stores in order.
     pub(crate) async fn stop(self) {
         self.cloud.shutdown().await.expect("the stores stop");
+    }
+
+    /// What masking was told of, in the order of telling.
+    pub(crate) fn masked(&self) -> Vec<MaskedColumn> {
+        self.masked.lock().expect("sound").clone()
     }
 
     /// Calls a handler as its AWS caller would.

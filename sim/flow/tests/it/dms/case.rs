@@ -39,6 +39,7 @@ fn table(name: &str, columns: Vec<Column>) -> TableContract {
         columns,
         partition: None,
         load: LoadRoute::Stream,
+        quality: Vec::new(),
         generated_rows: None,
     }
 }

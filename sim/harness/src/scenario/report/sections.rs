@@ -7,6 +7,7 @@ use lakebed_contract::Stage;
 use lakebed_contract::event::Outcome;
 
 use crate::scenario::outcome::{ScenarioOutcome, ScenarioResult};
+use crate::tally::findings_in_words;
 
 /// A table of plain text.
 pub(super) struct Table {
@@ -122,6 +123,11 @@ pub(super) fn details(outcome: &ScenarioOutcome) -> Vec<Table> {
         owned(&[&fault.stage, &fault.operation, &fault.kind, &offered, &struck])
     });
     let steps = outcome.steps.iter().map(|step| owned(&[&step.step, &seconds(step.ms)]));
+    let masked = outcome.masking.iter().map(|column| {
+        let (name, found) = (format!("{}.{}", column.table, column.column), findings_in_words(column));
+        let (values, masked) = (column.values.to_string(), column.masked.to_string());
+        owned(&[&name, &column.class, &column.transform, &values, &masked, &found])
+    });
     let mut digests: Vec<_> = outcome.digests.iter().map(|(layer, digest)| owned(&[layer, digest])).collect();
     digests.sort_by_key(|row| stage_order(&row[0]));
     let tables = [
@@ -130,6 +136,7 @@ pub(super) fn details(outcome: &ScenarioOutcome) -> Vec<Table> {
         table("Faults", &["stage", "operation", "kind", "came by", "struck"], faults),
         table("Steps", &["step", "seconds"], steps),
         rows(outcome),
+        table("Masked", &["column", "class", "transform", "values", "masked", "found"], masked),
         table("Digests", &["layer", "digest"], digests.into_iter()),
     ];
     tables.into_iter().filter(|table| !table.rows.is_empty()).collect()
