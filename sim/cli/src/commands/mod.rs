@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use lakebed_harness::HarnessError;
 use lakebed_harness::backend::{BackendChoice, DockerImages};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tracing_subscriber::EnvFilter;
 
@@ -104,7 +105,6 @@ fn leave_on_terminate(leave: Arc<AtomicBool>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("terminate".to_owned()).spawn(move || {
         runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
             // Without a handler the default action applies.
             let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
             terminate.recv().await;
@@ -126,9 +126,10 @@ enum Raced<T> {
 /// Runs `work` to its end, or until Ctrl-C or SIGTERM; then drops it, which stops everything it started.
 fn race<T>(work: impl Future<Output = Result<T, HarnessError>>) -> anyhow::Result<Raced<T>> {
     on_runtime(async {
+        let mut interruption = Interruption::listen();
         tokio::select! {
             result = work => result.map(Raced::Finished),
-            () = interrupted() => Ok(Raced::Interrupted),
+            () = interruption.came() => Ok(Raced::Interrupted),
         }
     })
 }
@@ -150,15 +151,32 @@ fn on_runtime<T>(work: impl Future<Output = Result<T, HarnessError>>) -> anyhow:
     Ok(result?)
 }
 
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-    tokio::select! {
-        // An error here means that the handler could not be installed: then the default action applies.
-        Ok(()) = tokio::signal::ctrl_c() => {}
-        Some(()) = terminate.recv() => {}
-        () = INTERRUPT.notified() => {}
-        else => std::future::pending().await,
+/// Ctrl-C and SIGTERM from the moment this is made: what comes while nobody waits is told to who waits next. Where a handler
+/// cannot be installed, the default action applies.
+struct Interruption {
+    signals: [Option<Signal>; 2],
+}
+
+impl Interruption {
+    /// Within a runtime only.
+    fn listen() -> Self {
+        Self { signals: [SignalKind::interrupt(), SignalKind::terminate()].map(|kind| signal(kind).ok()) }
+    }
+
+    async fn came(&mut self) {
+        let [interrupt, terminate] = self.signals.each_mut().map(Option::as_mut);
+        tokio::select! {
+            () = received(interrupt) => {}
+            () = received(terminate) => {}
+            () = INTERRUPT.notified() => {}
+        }
+    }
+}
+
+async fn received(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => _ = signal.recv().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -185,4 +203,27 @@ fn check_scale(scale: f64) -> anyhow::Result<()> {
         format!("failed to use scale {scale}: it must be above 0 and at most 100"),
         "1.0 is 1,586,614 reviews; the default is 0.1",
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_between_two_waits_is_not_lost() {
+        let waited = on_runtime(async {
+            let mut interruption = Interruption::listen();
+            tokio::select! {
+                biased;
+                () = interruption.came() => panic!("nothing was sent yet"),
+                () = std::future::ready(()) => {}
+            }
+            let own = std::process::id().to_string();
+            let sent = std::process::Command::new("kill").args(["-TERM", &own]).status().expect("kill runs");
+            assert!(sent.success());
+            interruption.came().await;
+            Ok(())
+        });
+        waited.expect("the signal came");
+    }
 }

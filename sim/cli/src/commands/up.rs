@@ -5,7 +5,7 @@ use lakebed_harness::HarnessError;
 use lakebed_harness::run_dir::RunDir;
 use lakebed_harness::serve::{Up, UpOptions};
 
-use super::{interrupted, on_runtime, show};
+use super::{Interruption, on_runtime, show};
 use crate::arguments::{Backend, UpArguments};
 use crate::environment::Environment;
 use crate::exit::{End, InputError};
@@ -41,9 +41,11 @@ pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow:
     let events = progress.sink();
     let options = UpOptions { port: arguments.port, stores_only: arguments.stores_only, demo };
     let end = on_runtime(async {
+        // One for both waits: a signal between them must not be lost.
+        let mut interruption = Interruption::listen();
         let up = tokio::select! {
             started = Up::start(options, &run_dir, Clock::wall(), events) => started?,
-            () = interrupted() => return Ok(End::Interrupted),
+            () = interruption.came() => return Ok(End::Interrupted),
         };
         let exports = up.exports(&run_dir);
         let mut text = String::new();
@@ -55,7 +57,7 @@ pub(super) fn run(arguments: &UpArguments, environment: &Environment) -> anyhow:
         let failed = tokio::select! {
             failed = up.serve() => failed,
             // Ctrl-C is how `up` is meant to end.
-            () = interrupted() => Ok(()),
+            () = interruption.came() => Ok(()),
         };
         // In order even after a failure: what is in flight is written out.
         up.stop().await?;
