@@ -57,6 +57,8 @@ mod count;
 mod differential;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod testing;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};

@@ -218,11 +218,8 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::thread::ThreadId;
 
-    use lakebed_contract::Lake;
-    use lakebed_mask::{MaskKey, Masker};
-
     use super::*;
-    use crate::engine::{Compression, Format};
+    use crate::engine::testing::with_job;
 
     /// Panics on any thread but one.
     struct PanicsElsewhere(ThreadId);
@@ -235,27 +232,15 @@ mod tests {
 
     #[test]
     fn a_panic_on_any_thread_ends_all_of_them() {
-        let lake = Lake::beer();
-        let table = lake.table("brewery").expect("a beer table");
-        let masker = Masker::new(MaskKey::new(1, [7; 32])).for_table(table, &lake.policy).expect("mask plan");
-        let format = Format::Json;
-        let job = Job {
-            table,
-            masker: &masker,
-            format: &format,
-            compression: Compression::Plain,
-            generation: 1,
-            last_modified: 0,
-            source_object: "x",
-            threads: 0,
-        };
-        for round in 0..20 {
-            let sizes = Sizes { threads: 2 + round % 3, ..Sizes::of(&job) };
-            let outputs = Outputs::new(Vec::new(), Vec::new(), &job, &sizes);
-            let parser = PanicsElsewhere(thread::current().id());
-            // There is always a next block, so another thread gets one, and nothing but its panic ends this.
-            let run = || run(|_| Ok(Some(Block::default())), &parser, outputs, &job, &sizes, &mut |_| ());
-            assert!(catch_unwind(AssertUnwindSafe(run)).is_err(), "the caller is told, round {round}");
-        }
+        with_job(0, |job| {
+            for round in 0..20 {
+                let sizes = Sizes { threads: 2 + round % 3, ..Sizes::of(job) };
+                let outputs = Outputs::new(Vec::new(), Vec::new(), job, &sizes);
+                let parser = PanicsElsewhere(thread::current().id());
+                // There is always a next block, so another thread gets one, and nothing but its panic ends this.
+                let run = || run(|_| Ok(Some(Block::default())), &parser, outputs, job, &sizes, &mut |_| ());
+                assert!(catch_unwind(AssertUnwindSafe(run)).is_err(), "the caller is told, round {round}");
+            }
+        });
     }
 }

@@ -258,33 +258,17 @@ impl<'j, B: Write + Send, Q: Write + Send> State<'j, B, Q> {
 
 #[cfg(test)]
 mod tests {
-    use lakebed_contract::Lake;
-    use lakebed_mask::{MaskKey, Masker};
-
     use super::*;
+    use crate::engine::Sizes;
     use crate::engine::quality::Counts;
     use crate::engine::record::Tally;
-    use crate::engine::{Compression, Format, Job, Sizes};
+    use crate::engine::testing::with_job;
 
     type TestState<'j> = State<'j, Vec<u8>, Vec<u8>>;
 
     /// The state of one thread, into memory.
     fn with_state(check: impl FnOnce(TestState<'_>)) {
-        let lake = Lake::beer();
-        let table = lake.table("brewery").expect("a beer table");
-        let masker = Masker::new(MaskKey::new(1, [7; 32])).for_table(table, &lake.policy).expect("mask plan");
-        let format = Format::Json;
-        let job = Job {
-            table,
-            masker: &masker,
-            format: &format,
-            compression: Compression::Plain,
-            generation: 1,
-            last_modified: 0,
-            source_object: "x",
-            threads: 1,
-        };
-        check(State::new(Outputs::new(Vec::new(), Vec::new(), &job, &Sizes::of(&job)), 1));
+        with_job(1, |job| check(State::new(Outputs::new(Vec::new(), Vec::new(), job, &Sizes::of(job)), 1)));
     }
 
     fn read(state: &mut TestState<'_>, blocks: usize) {

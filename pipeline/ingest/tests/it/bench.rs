@@ -8,9 +8,8 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
-
 use flate2::write::GzEncoder;
-use lakebed_contract::{Lake, TableContract, Timestamp};
+use lakebed_contract::{Lake, Policy, TableContract, Timestamp};
 use lakebed_ingest::engine::{Compression, CsvFormat, EngineError, Format, Job, LITE_THREADS, Outcome, ingest};
 use lakebed_mask::{MaskKey, Masker};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -26,6 +25,7 @@ pub(crate) struct Run {
 /// What to run, with the defaults most cases want.
 pub(crate) struct Bench {
     pub(crate) table: TableContract,
+    pub(crate) policy: Policy,
     pub(crate) format: Format,
     pub(crate) compression: Compression,
     pub(crate) threads: usize,
@@ -33,7 +33,8 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn json(table: &str) -> Self {
-        Self { table: beer_table(table), format: Format::Json, compression: Compression::Plain, threads: LITE_THREADS }
+        let (table, policy) = (beer_table(table), Lake::beer().policy);
+        Self { table, policy, format: Format::Json, compression: Compression::Plain, threads: LITE_THREADS }
     }
 
     pub(crate) fn csv(table: &str) -> Self {
@@ -54,8 +55,7 @@ impl Bench {
         bronze: impl std::io::Write + Send,
         quarantine: impl std::io::Write + Send,
     ) -> Result<Outcome, EngineError> {
-        let policy = Lake::beer().policy;
-        let masker = Masker::new(MaskKey::new(1, [7; 32])).for_table(&self.table, &policy).expect("mask plan");
+        let masker = Masker::new(MaskKey::new(1, [7; 32])).for_table(&self.table, &self.policy).expect("mask plan");
         let job = Job {
             table: &self.table,
             masker: &masker,
@@ -99,6 +99,14 @@ pub(crate) fn beer_table(name: &str) -> TableContract {
 
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("into memory");
+    encoder.finish().expect("into memory")
+}
+
+/// One zstd frame, with the checksum that the command-line tool writes.
+pub(crate) fn zstd(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).expect("memory");
+    encoder.include_checksum(true).expect("known");
     encoder.write_all(bytes).expect("into memory");
     encoder.finish().expect("into memory")
 }

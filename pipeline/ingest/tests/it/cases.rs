@@ -6,8 +6,7 @@
 use lakebed_contract::TableContract;
 use lakebed_ingest::engine::{Compression, CsvFormat, Encoding, EngineError, Format, RECORD_BYTES_MAX};
 
-use crate::bench::{Bench, Run, all_text, beer_table, gzip, rows, rules};
-use crate::corruption::zstd;
+use crate::bench::{Bench, Run, all_text, beer_table, gzip, rows, rules, zstd};
 
 const HEADER: &str = "brewery_id,brewery_name,city,state\n";
 const BREWERY: [&str; 5] = ["brewery_id", "brewery_name", "city", "state", "_absent"];

@@ -17,8 +17,8 @@ use lakebed_ingest::engine::{
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-use crate::bench::{Run, batches, beer_table, gzip, rules};
-use crate::corruption::{Check, runner, zstd};
+use crate::bench::{Run, batches, beer_table, gzip, rules, zstd};
+use crate::check::{Check, runner};
 
 /// How often something was seen.
 #[derive(Default)]

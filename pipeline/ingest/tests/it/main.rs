@@ -3,6 +3,7 @@
 mod bench;
 
 mod cases;
+mod check;
 mod corruption;
 mod csv;
 mod fuzz;

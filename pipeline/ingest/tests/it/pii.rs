@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use lakebed_contract::{Policy, TableContract};
-use lakebed_ingest::engine::{Compression, CsvFormat, EngineError, Format, Job, ingest};
-use lakebed_mask::{MaskKey, Masker};
+use lakebed_ingest::engine::{Compression, EngineError};
 use serde_json::json;
 
 use crate::bench::{Bench, all_text, beer_table, gzip, rows};
@@ -209,20 +208,7 @@ fn run_with_kept(table: &str, column: &str, text: &str) -> Result<Vec<u8>, Engin
     let kept = contract.columns.iter_mut().find(|found| found.name == column).expect("a column");
     kept.class = Some("shown".to_owned());
     let policy = Policy::from_yaml("version: 1\nclasses: {shown: {bronze: keep}}\n").expect("a policy");
-    let masker = Masker::new(MaskKey::new(1, [7; 32])).for_table(&contract, &policy).expect("mask plan");
-    let job = Job {
-        table: &contract,
-        masker: &masker,
-        format: &Format::Csv(CsvFormat::default()),
-        compression: Compression::Plain,
-        generation: 1,
-        last_modified: 0,
-        source_object: "x",
-        threads: 1,
-    };
-    let mut bronze = Vec::new();
-    ingest(text.as_bytes(), &mut bronze, Vec::new(), &job, &mut |_| ())?;
-    Ok(bronze)
+    Ok(Bench { table: contract, policy, ..Bench::csv(table) }.run(text.as_bytes())?.bronze)
 }
 
 #[test]
