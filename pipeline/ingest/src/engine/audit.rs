@@ -171,12 +171,12 @@ impl Unclassed {
             "class it in the contract; a class whose transform in the policy is `keep` lets it pass"
         };
         Some(format!(
-            "column `{}` holds values of class {} ({:.0} % of {} different values in {rows} rows from row {first}), which the \
+            "column `{}` holds values of class {} ({} % of {} different values in {rows} rows from row {first}), which the \
              contract does not class: {advice}",
             self.name,
             evidence.class,
-            (evidence.share * 100.0).floor(),
-            evidence.distinct,
+            100 * evidence.hits / evidence.of,
+            evidence.of,
         ))
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::values::{WHOLE_BYTES_MAX, beginning, is_person, is_worded, ratio};
+use super::values::{WHOLE_BYTES_MAX, beginning, is_person, is_worded};
 use super::{Classifier, ColumnClass, shape};
 use crate::find::{Finding, PiiKind, validate};
 
@@ -45,14 +45,14 @@ impl fmt::Debug for ValueSample {
 }
 
 /// What a sample proves.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     /// What the column holds.
     pub class: ColumnClass,
-    /// Share of the different values that say so, from 0 to 1; of free text, of those with words in them.
-    pub share: f32,
-    /// Different values that were looked at.
-    pub distinct: usize,
+    /// How many different values say so.
+    pub hits: usize,
+    /// Of how many different values; of free text, of those with words in them.
+    pub of: usize,
 }
 
 impl Classifier {
@@ -62,17 +62,17 @@ impl Classifier {
         if values.len() < ValueSample::DISTINCT_MIN {
             return None;
         }
-        let of_kind = |kind| Some((kind, share_of_kind(kind, values)?));
-        // The reverse makes `max_by`, which keeps the last of equals, keep the first of the list.
-        // A postal code has no check digits, and part numbers are written `12345-678` as well.
+        let of_kind = |kind| Some((kind, count_of_kind(kind, values)?));
+        // A postal code has no check digits, and part numbers are written `12345-678` as well. The reverse makes `max_by_key`, which
+        // keeps the last of equals, keep the first of the list.
         let kinds = PiiKind::ALL.into_iter().rev().filter(|kind| *kind != PiiKind::Cep);
-        let best = kinds.filter_map(of_kind).max_by(|(_, a), (_, b)| a.total_cmp(b));
-        let proved = best.map(|(kind, share)| (ColumnClass::Pii(kind), share)).or_else(|| self.evident_in_text(values));
-        proved.map(|(class, share)| Evidence { class, share, distinct: values.len() })
+        let best = kinds.filter_map(of_kind).max_by_key(|(_, hits)| *hits);
+        let whole = best.map(|(kind, hits)| Evidence { class: ColumnClass::Pii(kind), hits, of: values.len() });
+        whole.or_else(|| self.evident_in_text(values))
     }
 
     /// Names and addresses, and personal data among other words.
-    fn evident_in_text(&self, values: &BTreeSet<Box<str>>) -> Option<(ColumnClass, f32)> {
+    fn evident_in_text(&self, values: &BTreeSet<Box<str>>) -> Option<Evidence> {
         let (mut names, mut addresses, mut worded, mut worded_found) = (0, 0, 0, 0);
         let mut found = Vec::new();
         for value in values {
@@ -84,18 +84,18 @@ impl Classifier {
                 worded_found += usize::from(found.iter().any(|finding| is_unmistakable(value, finding)));
             }
         }
-        for (kind, count) in [(PiiKind::Address, addresses), (PiiKind::Name, names)] {
-            if 10 * count >= TENTHS_MIN * values.len() {
-                return Some((ColumnClass::Pii(kind), ratio(count, values.len())));
+        for (kind, hits) in [(PiiKind::Address, addresses), (PiiKind::Name, names)] {
+            if 10 * hits >= TENTHS_MIN * values.len() {
+                return Some(Evidence { class: ColumnClass::Pii(kind), hits, of: values.len() });
             }
         }
         let is_free_text = worded_found >= ValueSample::DISTINCT_MIN && 10 * worded_found >= WORDED_TENTHS_MIN * worded;
-        is_free_text.then(|| (ColumnClass::FreeText, ratio(worded_found, worded)))
+        is_free_text.then_some(Evidence { class: ColumnClass::FreeText, hits: worded_found, of: worded })
     }
 }
 
-/// Share of values that can hardly be anything else than a kind, if it is high enough. Names and addresses never can.
-fn share_of_kind(kind: PiiKind, values: &BTreeSet<Box<str>>) -> Option<f32> {
+/// How many values can hardly be anything else than a kind, if they are enough. Names and addresses never can.
+fn count_of_kind(kind: PiiKind, values: &BTreeSet<Box<str>>) -> Option<usize> {
     let others_max = values.len() - (TENTHS_MIN * values.len()).div_ceil(10);
     let mut others = 0;
     for value in values {
@@ -106,7 +106,7 @@ fn share_of_kind(kind: PiiKind, values: &BTreeSet<Box<str>>) -> Option<f32> {
             return None;
         }
     }
-    Some(ratio(values.len() - others, values.len()))
+    Some(values.len() - others)
 }
 
 /// Whether a finding among other words is what it seems: `@`, check digits, or punctuation that other data does not have.
@@ -200,9 +200,13 @@ mod tests {
             evidence((0..100).map(|n| if n < others { format!("word {n}") } else { format!("u{n}@example.com") }))
         };
         let found = mixed(10).expect("nine of ten");
-        assert_eq!((found.class.name(), found.distinct), ("email", 100));
-        assert!((found.share - 0.9).abs() < 1e-6);
+        assert_eq!((found.class.name(), found.hits, found.of), ("email", 90, 100));
         assert_eq!(mixed(11).map(|found| found.class), Some(ColumnClass::FreeText), "addresses among words");
+        let among_numbers = evidence(
+            (0..100).map(|n| format!("{}", 7 * n)).chain((0..50).map(|n| format!("write to u{n}@example.com, please"))),
+        );
+        let found = among_numbers.expect("free text");
+        assert_eq!((found.class, found.hits, found.of), (ColumnClass::FreeText, 50, 50), "numbers are no text");
         let few = u32::try_from(ValueSample::DISTINCT_MIN).expect("small") - 1;
         let repeated = |count: u32| evidence((0..500).map(|n| format!(" u{}@example.com", n % count)));
         assert_eq!(repeated(few), None);
