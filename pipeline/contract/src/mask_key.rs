@@ -5,7 +5,6 @@
 //! highest version is the one that masks. Promises: no key is shown by `Debug` or an error. Reads no file and no environment
 //! itself: a [`KeyProvider`] does, at the edge of the program.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::secret::Secret;
@@ -152,7 +151,7 @@ fn key_of_line(line: &str, number: usize, is_alone: bool) -> Result<MaskKey, Key
     Ok(MaskKey::new(version, bytes.try_into().map_err(|_| wrong)?))
 }
 
-/// Where the mask keys come from: a file, the environment, a key management service.
+/// Where the mask keys come from: a file, the environment.
 pub trait KeyProvider {
     /// The keys; `None` when this provider has none, so that the next one is asked.
     ///
@@ -161,13 +160,13 @@ pub trait KeyProvider {
     fn key_ring(&self) -> Result<Option<KeyRing>, KeyProviderError>;
 }
 
-/// Why a provider gives no keys. Names files, variables and key ids, never a key.
+/// Why a provider gives no keys. Names files and variables, never a key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyProviderError {
     /// What it holds is no ring.
     #[error("failed to read the mask keys of {provider}")]
     Ring {
-        /// Which file, variable or service.
+        /// Which file or variable.
         provider: String,
         /// What is wrong.
         #[source]
@@ -176,7 +175,7 @@ pub enum KeyProviderError {
     /// It is there and cannot be read.
     #[error("failed to read the mask keys of {provider}")]
     Read {
-        /// Which file, variable or service.
+        /// Which file or variable.
         provider: String,
         /// Why.
         #[source]
@@ -190,75 +189,6 @@ pub enum KeyProviderError {
         /// What is wrong, and how to mend it.
         reason: String,
     },
-    /// The service said no, or what it decrypted is no key.
-    #[error("failed to decrypt the mask key of version {version} with KMS key `{key_id}`: {reason}")]
-    Kms {
-        /// Version of the mask key.
-        version: u32,
-        /// Id or ARN of the KMS key.
-        key_id: String,
-        /// Code of the answer, or what is wrong with it.
-        reason: String,
-    },
-}
-
-/// A mask key as it may lie on disk: encrypted by a key that never leaves KMS (`GenerateDataKeyWithoutPlaintext`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EncryptedKey {
-    /// Version of the mask key.
-    pub version: u32,
-    /// Id or ARN of the KMS key.
-    pub key_id: String,
-    /// `CiphertextBlob`.
-    pub ciphertext: Vec<u8>,
-    /// `EncryptionContext`; KMS refuses to decrypt under another one.
-    pub context: BTreeMap<String, String>,
-}
-
-/// The one call of KMS that is needed: `Decrypt`.
-pub trait KmsDecrypt {
-    /// The plaintext of a data key.
-    ///
-    /// # Errors
-    /// The code and message of KMS's answer.
-    fn decrypt(&self, key: &EncryptedKey) -> Result<Secret<Vec<u8>>, String>;
-}
-
-/// Keys by envelope encryption: what is stored is worthless without KMS.
-#[derive(Clone, Debug)]
-pub struct EnvelopeKeys<K> {
-    kms: K,
-    keys: Vec<EncryptedKey>,
-}
-
-impl<K: KmsDecrypt> EnvelopeKeys<K> {
-    /// Decrypts `keys` with `kms` whenever the ring is asked for.
-    pub fn new(kms: K, keys: Vec<EncryptedKey>) -> Self {
-        Self { kms, keys }
-    }
-}
-
-impl<K: KmsDecrypt> KeyProvider for EnvelopeKeys<K> {
-    fn key_ring(&self) -> Result<Option<KeyRing>, KeyProviderError> {
-        if self.keys.is_empty() {
-            return Ok(None);
-        }
-        let mut ring = Vec::with_capacity(self.keys.len());
-        for key in &self.keys {
-            let failed = |reason: String| {
-                let (version, key_id) = (key.version, key.key_id.clone());
-                KeyProviderError::Kms { version, key_id, reason }
-            };
-            let plain = self.kms.decrypt(key).map_err(failed)?;
-            let bytes: [u8; 32] =
-                plain.expose().as_slice().try_into().map_err(|_| {
-                    failed(format!("it is {} bytes long, not 32 (KeySpec AES_256)", plain.expose().len()))
-                })?;
-            ring.push(MaskKey::new(key.version, bytes));
-        }
-        let ring = KeyRing::new(ring);
-        ring.map(Some).map_err(|source| KeyProviderError::Ring { provider: "KMS".to_owned(), source })
-    }
 }
 
 #[cfg(test)]
@@ -304,38 +234,5 @@ mod tests {
     fn debug_shows_the_version_and_hides_the_key() {
         assert_eq!(format!("{:?}", MaskKey::new(3, [0xab; 32])), "MaskKey(version 3, ***)");
         assert!(!format!("{:?}", KeyRing::of(MaskKey::new(3, [171; 32]))).contains("171"));
-    }
-
-    /// KMS as far as it is needed: takes the first byte as its own, checks the context.
-    struct Kms;
-
-    impl KmsDecrypt for Kms {
-        fn decrypt(&self, key: &EncryptedKey) -> Result<Secret<Vec<u8>>, String> {
-            if key.context.get("lake").map(String::as_str) != Some("beer") {
-                return Err("InvalidCiphertextException".to_owned());
-            }
-            Ok(Secret::new(key.ciphertext[1..].to_vec()))
-        }
-    }
-
-    fn encrypted(version: u32, length: usize, lake: &str) -> EncryptedKey {
-        EncryptedKey {
-            version,
-            key_id: "alias/mask".to_owned(),
-            ciphertext: vec![version as u8; length + 1],
-            context: BTreeMap::from([("lake".to_owned(), lake.to_owned())]),
-        }
-    }
-
-    #[test]
-    fn envelopes_are_decrypted_and_refusals_name_the_key() {
-        let ring = |keys: Vec<EncryptedKey>| EnvelopeKeys::new(Kms, keys).key_ring();
-        assert!(ring(Vec::new()).expect("nothing configured").is_none());
-        let both = ring(vec![encrypted(1, 32, "beer"), encrypted(2, 32, "beer")]).expect("decrypted").expect("keys");
-        assert_eq!(both.current(), &MaskKey::new(2, [2; 32]));
-        let refused = ring(vec![encrypted(1, 32, "wine")]).expect_err("another context").to_string();
-        assert!(refused.contains("alias/mask") && refused.contains("InvalidCiphertextException"), "{refused}");
-        let short = ring(vec![encrypted(1, 16, "beer")]).expect_err("too short").to_string();
-        assert!(short.contains("16 bytes"), "{short}");
     }
 }

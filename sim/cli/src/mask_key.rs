@@ -140,7 +140,7 @@ fn ring_of(provider: &impl KeyProvider) -> anyhow::Result<Option<KeyRing>> {
             KeyProviderError::Ring { .. } => {
                 "one key is 64 hexadecimal digits (openssl rand -hex 32); several are `<version>:<digits>`, one a line"
             }
-            KeyProviderError::Read { .. } | KeyProviderError::Kms { .. } => {
+            KeyProviderError::Read { .. } => {
                 "restore the key from your backup; a new key breaks the joins with old tokens"
             }
         };
