@@ -63,12 +63,14 @@ fn modulo_eleven(sum: u32) -> u8 {
 
 /// Both check digits of a CPF's nine digits.
 pub(crate) fn cpf_checks(nine: &[u8]) -> [u8; 2] {
-    let weighted =
-        |from: u32| nine.iter().zip((0..=from).rev()).map(|(digit, weight)| u32::from(*digit) * weight).sum();
-    let sum: u32 = weighted(10);
+    // The second sum weighs every digit by one more.
+    let (mut sum, mut digits) = (0, 0);
+    for (digit, weight) in nine.iter().zip((0..=10).rev()) {
+        digits += u32::from(*digit);
+        sum += u32::from(*digit) * weight;
+    }
     let first = modulo_eleven(sum);
-    let sum: u32 = weighted(11);
-    [first, modulo_eleven(sum + 2 * u32::from(first))]
+    [first, modulo_eleven(sum + digits + 2 * u32::from(first))]
 }
 
 /// Both check digits of a CNPJ's twelve digits or letters. A letter counts as its ASCII code less that of `0`.

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use arrow::array::{Array, StringArray, StringBuilder};
+use foldhash::fast::RandomState;
 
 /// A column of which each different value was masked once.
 pub(crate) struct Distinct {
@@ -27,7 +28,8 @@ struct Outcome {
 /// Masks the values of a column. `mask` appends what becomes of a value to the text and says whether the value had the expected
 /// shape.
 pub(crate) fn map(values: &StringArray, mut mask: impl FnMut(&str, &mut String) -> bool) -> Distinct {
-    let mut places: HashMap<&str, u32> = HashMap::new();
+    // Seeded by the process, so that nobody can choose values that collide; nothing that comes out depends on it.
+    let mut places: HashMap<&str, u32, RandomState> = HashMap::default();
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut texts = String::new();
     let mut column = StringBuilder::with_capacity(values.len(), values.value_data().len());

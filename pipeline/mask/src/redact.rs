@@ -84,7 +84,8 @@ pub(crate) fn redact_column(
 }
 
 fn append(builder: &mut StringBuilder, texts: &StringArray, rows: std::ops::Range<usize>) {
-    rows.for_each(|row| builder.append_option(texts.is_valid(row).then(|| texts.value(row))));
+    let copied = builder.append_array(&texts.slice(rows.start, rows.len()));
+    copied.expect("a batch holds far less than 2 GiB of text");
 }
 
 #[cfg(test)]

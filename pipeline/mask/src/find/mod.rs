@@ -50,7 +50,7 @@ use row::Row;
 #[derive(Clone, Debug)]
 pub struct Scanner {
     kinds: PiiKinds,
-    keys: [memmem::Finder<'static>; 2],
+    keys: memmem::Finder<'static>,
 }
 
 impl Default for Scanner {
@@ -63,7 +63,7 @@ impl Default for Scanner {
 impl Scanner {
     /// A scanner for some kinds.
     pub fn new(kinds: PiiKinds) -> Self {
-        Self { kinds, keys: secret::KEY_PREFIXES.map(memmem::Finder::new) }
+        Self { kinds, keys: memmem::Finder::new(secret::KEY_PREFIXES_END) }
     }
 
     /// The kinds it finds.
@@ -127,11 +127,16 @@ impl Scanner {
         row.enter(text);
         self.sweep(text.as_bytes(), |at| trigger(row, at));
         if self.wants_words() {
-            let from = row.found.len();
+            let mut kept = row.found.len();
             words::candidates(text, &mut row.found);
-            let named = row.found.split_off(from);
-            let is_ours = |finding: &Finding| self.kinds.contains(finding.kind) && !touches_label(text, finding);
-            row.found.extend(named.into_iter().filter(is_ours));
+            for at in kept..row.found.len() {
+                let finding = row.found[at];
+                if self.kinds.contains(finding.kind) && !touches_label(text, &finding) {
+                    row.found[kept] = finding;
+                    kept += 1;
+                }
+            }
+            row.found.truncate(kept);
         }
         resolve(&mut row.found);
     }
@@ -139,21 +144,15 @@ impl Scanner {
     /// Calls `on` with each place worth a look, in order; it gives the place to go on from.
     fn sweep(&self, bytes: &[u8], mut on: impl FnMut(usize) -> usize) {
         let mut triggers = Triggers::of(bytes);
-        let next_key = |finder: &memmem::Finder<'_>, from: usize| {
-            finder.find(&bytes[from..]).map_or(usize::MAX, |distance| from + distance)
-        };
-        let wants_keys = self.kinds.contains(PiiKind::AwsAccessKey);
-        let mut keys = self.keys.each_ref().map(|finder| if wants_keys { next_key(finder, 0) } else { usize::MAX });
+        let next_key = |from: usize| secret::next_prefix(bytes, from, &self.keys).unwrap_or(usize::MAX);
+        let mut key = if self.kinds.contains(PiiKind::AwsAccessKey) { next_key(0) } else { usize::MAX };
         let mut from = 0;
         loop {
             let trigger = triggers.next(from).unwrap_or(usize::MAX);
-            let key = keys[0].min(keys[1]);
             if key < trigger {
                 on(key);
-                for (finder, next) in self.keys.iter().zip(&mut keys).filter(|(_, next)| **next == key) {
-                    // One byte on: the last letter of a prefix may be the first of another, in the next row.
-                    *next = next_key(finder, key + 1);
-                }
+                // One byte on: the last letter of a prefix may be the first of another, in the next row.
+                key = next_key(key + 1);
             } else if trigger < usize::MAX {
                 from = on(trigger).max(trigger + 1);
             } else {

@@ -4,7 +4,8 @@
 //! The loops run over arrays of fixed size and have no branches, so that the compiler turns them into vector instructions of
 //! whatever the target has. Knows nothing of rows or kinds.
 
-const BLOCK_BYTES: usize = 64;
+/// Bytes that are looked at at once.
+pub(super) const BLOCK_BYTES: usize = 64;
 /// Gathers the lowest bit of each of eight bytes into the topmost byte of the product.
 const GATHER: u64 = 0x0102_0408_1020_4080;
 

@@ -1,12 +1,30 @@
 //! Secrets of AWS: access key ids by their prefix, secret access keys by length and alphabet next to a word such as `secret`.
 
+use memchr::memmem;
+
 use super::kind::PiiKind;
 use super::row::{Row, Run};
 
 /// Prefixes of long-lived and of temporary access key ids.
-pub(super) const KEY_PREFIXES: [&[u8; 4]; 2] = [b"AKIA", b"ASIA"];
+const KEY_PREFIXES: [&[u8; 4]; 2] = [b"AKIA", b"ASIA"];
+/// What both end in, and hardly any word does: one search serves both.
+pub(super) const KEY_PREFIXES_END: &[u8; 2] = b"IA";
 const KEY_BYTES: usize = 20;
 const SECRET_BYTES: usize = 40;
+
+/// The first prefix at or after `from`; `ends` finds [`KEY_PREFIXES_END`].
+#[inline]
+pub(super) fn next_prefix(bytes: &[u8], from: usize, ends: &memmem::Finder<'_>) -> Option<usize> {
+    let mut end = from + KEY_PREFIXES_END.len();
+    loop {
+        end += ends.find(bytes.get(end..)?)?;
+        let start = end - KEY_PREFIXES_END.len();
+        if KEY_PREFIXES.iter().any(|prefix| bytes[start..].starts_with(*prefix)) {
+            return Some(start);
+        }
+        end += KEY_PREFIXES_END.len();
+    }
+}
 
 /// The access key id that begins at `at`, where a prefix stands.
 pub(super) fn access_key(row: &mut Row<'_>, at: usize) {

@@ -163,6 +163,8 @@ pub(super) struct Lexicon {
     brands: Vec<(Key, Key)>,
     /// First three letters of the keywords, five bits each.
     prefixes: [u64; 1 << 9],
+    /// Those of two letters.
+    short_prefixes: [u64; 1 << 4],
 }
 
 /// The lexicon, built at first use.
@@ -186,10 +188,17 @@ impl Lexicon {
             }
         }
         assert!(entries.len() < SLOTS / 2, "the table is at most half full");
-        let mut lexicon =
-            Self { bits: [0; 1 << 10], slots: vec![0; SLOTS], entries, brands: brands(), prefixes: [0; 1 << 9] };
-        for (index, (key, flags)) in lexicon.entries.iter().enumerate() {
-            let hash = hash(*key);
+        let mut lexicon = Self {
+            bits: [0; 1 << 10],
+            slots: vec![0; SLOTS],
+            entries,
+            brands: brands(),
+            prefixes: [0; 1 << 9],
+            short_prefixes: [0; 1 << 4],
+        };
+        for index in 0..lexicon.entries.len() {
+            let (key, flags) = lexicon.entries[index];
+            let hash = hash(key);
             lexicon.bits[hash >> 6 & 1023] |= 1 << (hash & 63);
             let mut slot = hash >> 16 & (SLOTS - 1);
             while lexicon.slots[slot] != 0 {
@@ -197,7 +206,7 @@ impl Lexicon {
             }
             lexicon.slots[slot] = u16::try_from(index + 1).unwrap_or(0);
             if flags & is::KEYWORD != 0 {
-                mark_prefix(&mut lexicon.prefixes, *key);
+                mark_prefix(&mut lexicon, key);
             }
         }
         lexicon
@@ -227,9 +236,13 @@ impl Lexicon {
     }
 
     /// Whether a keyword may begin with these bytes, the first in the lowest. Says yes too often, never too rarely.
+    #[inline]
     pub(super) fn may_be_keyword(&self, bytes: u64) -> bool {
-        let prefix = prefix([bytes as u8, (bytes >> 8) as u8, (bytes >> 16) as u8]);
-        self.prefixes[prefix >> 6] >> (prefix & 63) & 1 != 0
+        let bytes = [bytes as u8, (bytes >> 8) as u8, (bytes >> 16) as u8];
+        let prefix = prefix(bytes);
+        let is_marked = |prefixes: &[u64], prefix: usize| prefixes[prefix >> 6] >> (prefix & 63) & 1 != 0;
+        is_marked(&self.prefixes, prefix)
+            || is_marked(&self.short_prefixes, prefix >> 5) && !bytes[2].is_ascii_alphabetic()
     }
 }
 
@@ -240,16 +253,19 @@ fn brands() -> Vec<(Key, Key)> {
     brands
 }
 
-/// A keyword of two letters may have anything behind it, one of a single letter only a blank or a dot. No keyword has an
-/// accent among its first three letters.
-fn mark_prefix(prefixes: &mut [u64; 1 << 9], key: Key) {
-    let bytes = [key as u8, (key >> 8) as u8, (key >> 16) as u8];
-    let seconds = if bytes[1] == 0 { vec![b' ', b'.'] } else { vec![bytes[1]] };
-    for second in seconds {
-        for third in 0..32 {
-            let prefix = prefix([bytes[0], second, if bytes[2] == 0 { third } else { bytes[2] }]);
-            prefixes[prefix >> 6] |= 1 << (prefix & 63);
+/// Behind a keyword of two letters stands no third one, behind one of a single letter a blank or a dot and anything. No keyword has
+/// an accent among its first three letters.
+fn mark_prefix(lexicon: &mut Lexicon, key: Key) {
+    let mark = |prefixes: &mut [u64], prefix: usize| prefixes[prefix >> 6] |= 1 << (prefix & 63);
+    match [key as u8, (key >> 8) as u8, (key >> 16) as u8] {
+        [first, 0, _] => {
+            for (second, third) in [b' ', b'.'].into_iter().flat_map(|second| (0..32).map(move |third| (second, third)))
+            {
+                mark(&mut lexicon.prefixes, prefix([first, second, third]));
+            }
         }
+        [first, second, 0] => mark(&mut lexicon.short_prefixes, prefix([first, second, 0]) >> 5),
+        three => mark(&mut lexicon.prefixes, prefix(three)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Person names and street addresses in free text, English and Portuguese.
 //!
-//! One pass over the bytes, eight at a time, that stops only where a word begins; and there only at a capital, a digit or the
+//! One pass over the bytes, sixty-four at a time, that stops only where a word begins; and there only at a capital, a digit or the
 //! first letters of a keyword ("rua", "Sr.", "meu nome"). Nothing is allocated but for what is found. Findings begin and end
 //! with a letter or a digit, do not overlap each other, and stand in order of their starts. Comprehend's `NAME` leaves titles
 //! out, and so does this. Knows nothing of other kinds: an overlap with them is resolved by the caller, by score.
@@ -20,33 +20,44 @@ mod oracle;
 mod tests;
 
 use super::kind::Finding;
+use super::prefilter::{BLOCK_BYTES, bits};
 use lexicon::is;
-use word::{Text, letters_and_openings};
+use word::Text;
 
 /// Appends the names and addresses of a text.
 pub(super) fn candidates(text: &str, out: &mut Vec<Finding>) {
     let text = Text::new(text);
     let mut resume = 0;
     let mut carry = 0;
-    for base in (0..text.bytes.len()).step_by(8) {
-        let (letters, openings) = letters_and_openings(text.eight(base));
-        let mut starts = (letters | openings) & !(letters << 8 | carry);
-        carry = letters >> 56;
+    let (blocks, tail) = text.bytes.as_chunks::<BLOCK_BYTES>();
+    let mut last = [0; BLOCK_BYTES];
+    last[..tail.len()].copy_from_slice(tail);
+    for (base, block) in (0..).step_by(BLOCK_BYTES).zip(blocks.iter().chain([&last])) {
+        let letters = bits(block, is_letter_or_digit);
+        let openings = if block.is_ascii() { 0 } else { bits(block, |byte| byte >= 0xC0) };
+        let mut starts = (letters | openings) & !(letters << 1 | carry);
+        carry = letters >> (BLOCK_BYTES - 1);
         while starts != 0 {
-            let at = base + (starts.trailing_zeros() / 8) as usize;
+            let at = base + starts.trailing_zeros() as usize;
             starts &= starts - 1;
-            if at >= resume {
-                resume = visit(&text, at, out);
+            let eight = text.eight(at);
+            let keyword = text.lexicon.may_be_keyword(eight);
+            // Nearly all words are small ones that announce nothing.
+            if at >= resume && (keyword || !(eight as u8).is_ascii_lowercase()) {
+                resume = visit(&text, at, keyword, out);
             }
         }
     }
 }
 
-/// Looks at the word or number that may begin at `at`; returns where to go on.
-fn visit(text: &Text, at: usize, out: &mut Vec<Finding>) -> usize {
-    let eight = text.eight(at);
-    let first = eight as u8;
-    let keyword = text.lexicon.may_be_keyword(eight);
+#[inline]
+fn is_letter_or_digit(byte: u8) -> bool {
+    ((byte | 0x20).wrapping_sub(b'a') < 26) | (byte.wrapping_sub(b'0') < 10)
+}
+
+/// Looks at the word or number that may begin at `at`, and perhaps with a keyword; returns where to go on.
+fn visit(text: &Text, at: usize, keyword: bool, out: &mut Vec<Finding>) -> usize {
+    let first = text.byte(at);
     let accented = first >= 0x80;
     let capital = first.is_ascii_uppercase() || accented && text.is_capital(at);
     if !(keyword && !accented || capital || first.is_ascii_digit()) || !text.is_start(at) {

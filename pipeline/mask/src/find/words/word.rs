@@ -26,12 +26,6 @@ fn ascii_between(eight: u64, first: u8, last: u8) -> u64 {
     (low + ONES * u64::from(0x80 - first)) & !(low + ONES * u64::from(0x7F - last))
 }
 
-/// The high bit of each byte that is an ASCII letter or digit, and of each that opens a character of several bytes.
-pub(super) fn letters_and_openings(bytes: u64) -> (u64, u64) {
-    let letters = ascii_between(bytes | CASE, b'a', b'z') | ascii_between(bytes, b'0', b'9');
-    (letters & !bytes & HIGH, bytes & (bytes << 1) & HIGH)
-}
-
 /// How a word is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
