@@ -2,6 +2,7 @@
 //!
 //! Every object of every bucket and every item of the control table is searched, as it lies and unpacked (gzip, Parquet string
 //! columns with their dictionaries, deflated Avro). Excluded: `raw/`, and `errors/`, where Firehose puts records as they came.
+//! Values that encryption (`fpe`) rightly makes of others tell nothing where they are found, and are not searched.
 //! Findings name objects and classes, never a value, and no object whose own name holds one. What cannot be unpacked is a gap.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,8 @@ struct Pattern {
     class: String,
     /// A bare number counts only where no further digit stands beside it; otherwise any long number would match by chance.
     is_number: bool,
+    /// It may rightly stand in the lake.
+    is_outcome: bool,
 }
 
 impl Search {
@@ -72,20 +75,39 @@ impl Search {
             .map(|(form, class)| Pattern {
                 class: class.to_owned(),
                 is_number: form.bytes().all(|byte| byte.is_ascii_digit()),
+                is_outcome: false,
             })
             .collect();
         Ok(Self { automaton, patterns, values })
     }
 
+    /// Leaves out what stands in one of these texts, which the lake may rightly hold.
+    pub(super) fn leave_out(&mut self, outcomes: &BTreeSet<String>) {
+        for outcome in outcomes {
+            let found: Vec<usize> = self.found(outcome.as_bytes()).collect();
+            found.into_iter().for_each(|at| self.patterns[at].is_outcome = true);
+        }
+    }
+
+    /// Spellings of values that are left out.
+    fn left_out(&self) -> usize {
+        self.patterns.iter().filter(|pattern| pattern.is_outcome).count()
+    }
+
     fn add_hits(&self, text: &[u8], hits: &mut Hits) {
-        for found in self.automaton.find_overlapping_iter(text) {
-            let pattern = &self.patterns[found.pattern().as_usize()];
-            let digit = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_digit);
-            if pattern.is_number && (digit(found.start().checked_sub(1)) || digit(Some(found.end()))) {
-                continue;
-            }
+        for pattern in self.found(text).map(|at| &self.patterns[at]).filter(|pattern| !pattern.is_outcome) {
             *hits.entry(pattern.class.clone()).or_default() += 1;
         }
+    }
+
+    /// The patterns that stand in a text, each as often as it does.
+    fn found<'s>(&'s self, text: &'s [u8]) -> impl Iterator<Item = usize> + 's {
+        self.automaton.find_overlapping_iter(text).filter_map(move |found| {
+            let at = found.pattern().as_usize();
+            let digit = |at: Option<usize>| at.and_then(|at| text.get(at)).is_some_and(u8::is_ascii_digit);
+            let is_part = digit(found.start().checked_sub(1)) || digit(Some(found.end()));
+            (!self.patterns[at].is_number || !is_part).then_some(at)
+        })
     }
 
     /// Hits in a file as it lies and unpacked, whichever are more; and why it could not be unpacked.
@@ -162,6 +184,12 @@ pub(super) async fn judge(
     } else {
         let first = leaks.iter().take(SAMPLE_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
         evidence.fails(format!("{} places hold planted values: {first}", leaks.len()));
+    }
+    let left_out = search.left_out();
+    if left_out == search.patterns.len() {
+        evidence.cannot_check("encryption (`fpe`) makes every planted value of another one");
+    } else if left_out > 0 {
+        evidence.note(format!("not searched: {left_out} spellings that encryption (`fpe`) rightly makes of others"));
     }
     let [raw, errors] = excluded;
     evidence.note(format!("excluded: {raw} objects of raw/, {errors} of errors/ (raw records by Firehose's design)"));
@@ -271,6 +299,16 @@ mod tests {
         assert_eq!(hits(b"\"11144477735\"".to_vec()), one("CPF"));
         assert_eq!(hits(b"snapshot 8111444777350000".to_vec()), Hits::new());
         assert_eq!(hits(b"529.982.247-25".to_vec()), one("CPF"));
+    }
+
+    #[test]
+    fn what_encryption_makes_of_another_value_is_left_out() {
+        let mut search = search();
+        search.leave_out(&BTreeSet::from(["529.982.247-25".to_owned(), "911144477735".to_owned()]));
+        assert_eq!(search.left_out(), 1, "the second one is part of a longer number");
+        let mut hits = Hits::new();
+        search.add_hits(b"529.982.247-25, 52998224725, 11144477735", &mut hits);
+        assert_eq!(hits, Hits::from([("CPF".to_owned(), 2)]), "the bare digits are no outcome");
     }
 
     #[test]
