@@ -41,6 +41,8 @@ pub struct Endpoints {
     pub dynamodb_streams_url: String,
     /// Kinesis Data Streams endpoint.
     pub kinesis_url: String,
+    /// KMS endpoint.
+    pub kms_url: String,
     /// Base URL of the Iceberg REST catalog, without `/v1`.
     pub catalog_url: String,
     /// Access key id.
@@ -75,6 +77,7 @@ impl Endpoints {
             dynamodb_url: url.clone(),
             dynamodb_streams_url: url.clone(),
             kinesis_url: url.clone(),
+            kms_url: url.clone(),
             catalog_url: format!("{url}/iceberg"),
             access_key_id: "lakebed".to_owned(),
             secret_access_key: Secret::new("lakebed-secret".to_owned()),
@@ -117,6 +120,7 @@ impl Endpoints {
             dynamodb_url: self.dynamodb_url.clone(),
             dynamodb_streams_url: self.dynamodb_streams_url.clone(),
             kinesis_url: self.kinesis_url.clone(),
+            kms_url: self.kms_url.clone(),
             catalog_url: self.catalog_url.clone(),
             access_key_id: self.access_key_id.clone(),
             secret_access_key: self.secret_access_key.expose().clone(),
@@ -136,6 +140,7 @@ pub struct EndpointsWire {
     dynamodb_url: String,
     dynamodb_streams_url: String,
     kinesis_url: String,
+    kms_url: String,
     catalog_url: String,
     access_key_id: String,
     secret_access_key: String,
@@ -152,6 +157,7 @@ impl From<EndpointsWire> for Endpoints {
             dynamodb_url: wire.dynamodb_url,
             dynamodb_streams_url: wire.dynamodb_streams_url,
             kinesis_url: wire.kinesis_url,
+            kms_url: wire.kms_url,
             catalog_url: wire.catalog_url,
             access_key_id: wire.access_key_id,
             secret_access_key: Secret::new(wire.secret_access_key),

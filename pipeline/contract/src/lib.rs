@@ -20,6 +20,7 @@ pub mod policy;
 pub mod quality;
 pub mod table;
 mod transform;
+mod written_ring;
 
 pub mod control;
 pub mod envelope;
@@ -40,7 +41,7 @@ pub use fault::{FaultKind, FaultPlan};
 pub use handler::{Handler, HandlerError, HandlerRegistry, Invocation};
 pub use lake::Lake;
 pub use latency::LatencyHistogram;
-pub use mask_key::{KeyProvider, KeyProviderError, KeyRing, MaskKey};
+pub use mask_key::{EncryptedKey, KeyProvider, KeyProviderError, KeyRing, MaskKey, WrittenRing};
 pub use masking::{MaskedColumn, Masking};
 pub use pii::{PiiDetector, PiiEntity};
 pub use policy::{Layer, Policy, Transform};

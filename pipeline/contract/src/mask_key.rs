@@ -1,16 +1,20 @@
 //! The master keys of the mask: one that is used, older ones whose tokens still stand in the lake, and who provides them.
 //!
 //! A key is 256 bits and a version; the version stands in every token. The written form of a ring is one key a line,
-//! `<version>:<64 hexadecimal digits>`; a lone key without a version is version 1; lines that begin with `#` are comments. The
-//! highest version is the one that masks. Promises: no key is shown by `Debug` or an error. Reads no file and no environment
-//! itself: a [`KeyProvider`] does, at the edge of the program.
+//! `<version>:<64 hexadecimal digits>`, or `<version>:kms:<id, ARN or alias of a KMS key>:<base64>` where only KMS can tell the key;
+//! a lone key without a version is version 1; lines that begin with `#` are comments. The highest version is the one that masks.
+//! Promises: no key is shown by `Debug` or an error. Reads no file and no environment and asks no KMS itself: a [`KeyProvider`]
+//! at the edge of the program does the one, whoever opens a [`WrittenRing`] the other.
 
 use std::fmt;
 
 use crate::secret::Secret;
+pub use crate::written_ring::{EncryptedKey, WrittenKey, WrittenRing};
 
 /// Keys a ring may hold: the one in use and eleven years of yearly rotations before it.
 pub const KEYS_MAX: usize = 12;
+/// Bytes of one key.
+pub const KEY_BYTES: usize = 32;
 
 /// 256 bits of key material and the version that stands in every token made with it.
 #[derive(Clone, PartialEq, Eq)]
@@ -59,20 +63,26 @@ pub enum KeyRingError {
     /// More than [`KEYS_MAX`].
     #[error("it holds more than {KEYS_MAX} keys")]
     TooMany,
-    /// Not `<version>:<64 hexadecimal digits>`.
-    #[error("line {line} must be `<version>:<64 hexadecimal digits>`, or 64 hexadecimal digits where there is one key")]
+    /// Neither `<version>:<64 hexadecimal digits>` nor an encrypted key.
+    #[error(
+        "line {line} must be `<version>:<64 hexadecimal digits>` or `<version>:kms:<id of a KMS key>:<base64>`, or 64 hexadecimal \
+         digits where there is one key"
+    )]
     Line {
         /// Counted from 1.
         line: usize,
     },
-    /// A data key that only KMS can decrypt.
+    /// What KMS decrypted is no mask key.
     #[error(
-        "line {line} holds a data key encrypted by KMS, and there is no KMS client here that could decrypt it; decrypt it \
-         before (`aws kms decrypt`) and give the plain key by a pipe or the environment"
+        "the key of version {version}, encrypted by KMS key `{key_id}`, is {found} bytes long and not {KEY_BYTES} (KeySpec AES_256)"
     )]
-    Encrypted {
-        /// Counted from 1.
-        line: usize,
+    Length {
+        /// Version of the mask key.
+        version: u32,
+        /// KMS key of its line.
+        key_id: String,
+        /// Bytes.
+        found: usize,
     },
     /// Two keys of one version: tokens of the two could not be told apart.
     #[error("it holds two keys of version {0}")]
@@ -111,18 +121,6 @@ impl KeyRing {
         Ok(Self { current, older: keys })
     }
 
-    /// Reads the written form.
-    ///
-    /// # Errors
-    /// As [`KeyRing::new`], and a line that is no key.
-    pub fn parse(text: &str) -> Result<Self, KeyRingError> {
-        let lines = text.lines().zip(1..).map(|(line, number)| (line.trim(), number));
-        let lines: Vec<(&str, usize)> = lines.filter(|(line, _)| !line.is_empty() && !line.starts_with('#')).collect();
-        let is_alone = lines.len() == 1;
-        let keys = lines.into_iter().map(|(line, number)| key_of_line(line, number, is_alone));
-        Self::new(keys.collect::<Result<_, _>>()?)
-    }
-
     /// The key that masks new data.
     pub fn current(&self) -> &MaskKey {
         &self.current
@@ -139,25 +137,13 @@ impl KeyRing {
     }
 }
 
-fn key_of_line(line: &str, number: usize, is_alone: bool) -> Result<MaskKey, KeyRingError> {
-    let wrong = KeyRingError::Line { line: number };
-    let (version, hex) = match line.split_once(':') {
-        Some((_, rest)) if rest.starts_with("kms:") => return Err(KeyRingError::Encrypted { line: number }),
-        Some((version, hex)) => (version.trim().parse().map_err(|_| wrong.clone())?, hex.trim()),
-        None if is_alone => (1, line),
-        None => return Err(wrong),
-    };
-    let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).map_err(|_| wrong.clone())?;
-    Ok(MaskKey::new(version, bytes.try_into().map_err(|_| wrong)?))
-}
-
-/// Where the mask keys come from: a file, the environment.
+/// Where the mask keys are written: a file, the environment.
 pub trait KeyProvider {
     /// The keys; `None` when this provider has none, so that the next one is asked.
     ///
     /// # Errors
     /// It has keys, and they cannot be read, are not keys, or are not kept safely.
-    fn key_ring(&self) -> Result<Option<KeyRing>, KeyProviderError>;
+    fn written_ring(&self) -> Result<Option<WrittenRing>, KeyProviderError>;
 }
 
 /// Why a provider gives no keys. Names files and variables, never a key.
@@ -194,41 +180,6 @@ pub enum KeyProviderError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn hex(byte: u8) -> String {
-        format!("{byte:02x}").repeat(32)
-    }
-
-    #[test]
-    fn rings_are_read_and_the_highest_version_masks() {
-        let alone = KeyRing::parse(&format!("  {}\n", hex(0xab).to_uppercase())).expect("one key");
-        assert_eq!(alone, KeyRing::of(MaskKey::new(1, [0xab; 32])));
-        let text = format!("# rotated in March\n2:{}\n\n10: {}\n1:{}\n", hex(2), hex(10), hex(1));
-        let ring = KeyRing::parse(&text).expect("three keys");
-        assert_eq!(ring.versions().map(MaskKey::version).collect::<Vec<_>>(), [10, 2, 1]);
-        assert_eq!(ring.current().expose(), &[10; 32]);
-        assert_eq!(ring.version(2).map(MaskKey::expose), Some(&[2; 32]));
-        assert_eq!(ring.version(3), None);
-    }
-
-    #[test]
-    fn what_is_no_ring_is_refused_by_line_and_without_showing_it() {
-        let check = |text: String, expected: KeyRingError| {
-            let refused = KeyRing::parse(&text).expect_err("refused");
-            assert_eq!(refused, expected);
-            assert!(!refused.to_string().contains("abab"));
-        };
-        check(String::new(), KeyRingError::Empty);
-        check("# nothing\n".into(), KeyRingError::Empty);
-        check(hex(0xab)[1..].to_owned(), KeyRingError::Line { line: 1 });
-        check(format!("1:{}\n{}", hex(0xab), hex(2)), KeyRingError::Line { line: 2 });
-        check(format!("x:{}", hex(0xab)), KeyRingError::Line { line: 1 });
-        check(format!("1:{}00", hex(0xab)), KeyRingError::Line { line: 1 });
-        check(format!("1:{}\n1:{}", hex(0xab), hex(2)), KeyRingError::Twice(1));
-        check(format!("1:{}\n2:{}", hex(0xab), hex(0xab)), KeyRingError::Same(1, 2));
-        check("1:kms:alias/mask:AQID".into(), KeyRingError::Encrypted { line: 1 });
-        check((0..13).map(|n| format!("{n}:{}\n", hex(n))).collect(), KeyRingError::TooMany);
-    }
 
     #[test]
     fn debug_shows_the_version_and_hides_the_key() {

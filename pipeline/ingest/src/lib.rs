@@ -8,6 +8,7 @@
 pub mod control;
 
 pub mod engine;
+pub mod kms;
 pub mod mapping;
 
 mod stream;

@@ -13,11 +13,13 @@ pub(crate) struct Environment {
     pub(crate) postgres_bin: Option<PathBuf>,
     /// `PATH`.
     pub(crate) search_path: Option<OsString>,
-    /// `LAKEBED_MASK_KEY`: 64 hexadecimal digits, or several keys as `<version>:<digits>`, separated by commas.
+    /// `LAKEBED_MASK_KEY`: 64 hexadecimal digits, or several keys as `<version>:<digits>` or `<version>:kms:<id>:<base64>`, separated
+    /// by commas.
     pub(crate) mask_key_hex: Option<MaskKeyText>,
     /// `LAKEBED_MASK_KEY_FILE`: a file with the same, one key a line, instead of the one in the configuration folder.
     pub(crate) mask_key_file: Option<PathBuf>,
-    /// `LAKEBED_MASK_KEY_KMS`: refused until there is a KMS to ask.
+    /// `LAKEBED_MASK_KEY_KMS`: id, ARN or alias of the KMS key that encrypts a mask key that is made; the mask key in use must be
+    /// encrypted then.
     pub(crate) mask_key_kms: Option<String>,
     /// `DATABASE_URL`: the source database of `--backend external`. (The `AWS_*` variables are read by the AWS SDK's own
     /// rules; see `external`.)

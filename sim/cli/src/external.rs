@@ -1,4 +1,5 @@
-//! Where `--backend external` goes: the standard AWS environment variables and profiles, and `DATABASE_URL`.
+//! Where `--backend external` goes, and where KMS is for mask keys: the standard AWS environment variables and profiles, and
+//! `DATABASE_URL`.
 //!
 //! Promises: the AWS SDK's own rules and precedence (`AWS_ENDPOINT_URL_S3` before `AWS_ENDPOINT_URL`, environment before
 //! profile), with one addition: DynamoDB Streams follows DynamoDB unless it has an address of its own. Asks no instance
@@ -60,6 +61,7 @@ pub(crate) fn stores() -> anyhow::Result<ExternalStores> {
         dynamodb_streams_url: endpoint_url(&sdk, "DynamoDB Streams").or_else(|| dynamodb_url.clone()),
         dynamodb_url,
         kinesis_url: endpoint_url(&sdk, "Kinesis"),
+        kms_url: endpoint_url(&sdk, "KMS"),
         access_key_id: credentials.access_key_id().to_owned(),
         secret_access_key: Secret::new(credentials.secret_access_key().to_owned()),
         session_token: credentials.session_token().map(|token| Secret::new(token.to_owned())),

@@ -29,6 +29,12 @@ SERVICES = [
     ("DYNAMODB_STREAMS", "dynamodbstreams/2012-08-10", "DescribeStream GetRecords GetShardIterator ListStreams"),
     ("DYNAMODB", "dynamodb/2012-08-10", "DescribeContinuousBackups"),
     ("COMPREHEND", "comprehend/2017-11-27", "ContainsPiiEntities DetectPiiEntities"),
+    (
+        "KMS",
+        "kms/2014-11-01",
+        """CreateAlias CreateKey Decrypt DeleteAlias DescribeKey DisableKey EnableKey Encrypt GenerateDataKey
+        GenerateDataKeyWithoutPlaintext GenerateRandom ListAliases ListKeys""",
+    ),
 ]
 
 COLUMNS_MAX = 114

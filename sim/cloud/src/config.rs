@@ -42,7 +42,7 @@ pub struct CloudConfig {
     /// Throughput limits.
     pub limits: Limits,
     /// What goes wrong on purpose, at points `s3/<Operation>`, `dynamodb/<Operation>`, `dynamodbstreams/<Operation>`,
-    /// `kinesis/<Operation>` and, with a detector, `comprehend/<Operation>`.
+    /// `kinesis/<Operation>`, `kms/<Operation>` and, with a detector, `comprehend/<Operation>`.
     pub faults: FaultPlan,
     /// What `GET /_lakebed/events` tells; the default tells nothing but that the stores are there.
     pub feed: EventFeed,

@@ -10,6 +10,7 @@
 //! | Kinesis records | the shard's log is flushed before the answer; requests that wait at the same time share a flush | flushed once a second | when the operating system likes |
 //! | Kinesis streams and shards | description and folder are flushed before the answer | as with `Always`: they are few | when the operating system likes |
 //! | Iceberg table pointers | as DynamoDB | as DynamoDB | as DynamoDB |
+//! | KMS keys and aliases | file and folder are flushed before the answer | as with `Always` | as with `Always`: what a lost key encrypted is lost too |
 //!
 //! No policy tears anything: SQLite recovers to a whole transaction, an object appears by a rename or with its row, and a
 //! torn last record of a log is dropped, loudly. Across stores there is no order but the answers': a client that puts a

@@ -72,6 +72,7 @@ fn stage(service: Service) -> &'static str {
         Service::DynamoDbStreams => "dynamodbstreams",
         Service::Kinesis => "kinesis",
         Service::Comprehend => "comprehend",
+        Service::Kms => "kms",
     }
 }
 

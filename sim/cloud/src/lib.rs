@@ -1,5 +1,5 @@
 //! AWS stores on one port of this machine: S3, DynamoDB with Streams, Kinesis Data Streams, Comprehend's detection of
-//! personal data, and an Iceberg REST catalog.
+//! personal data, the symmetric keys of KMS, and an Iceberg REST catalog.
 //!
 //! Promises: what an answered request changed is still there after the process was killed and [`Cloud::start`] is
 //! called again on the same `state_dir`, and after a power cut as far as [`Fsync`] says (see `durability.rs`: by default
@@ -18,6 +18,7 @@ mod durability;
 mod error;
 mod event_feed;
 mod hook;
+mod kms;
 mod limits;
 mod place;
 mod routing;

@@ -28,6 +28,7 @@ use crate::dynamodb::DynamoDb;
 use crate::event_feed::EventFeed;
 use crate::hook::Hook;
 use crate::kinesis::{Kinesis, Wire};
+use crate::kms::Kms;
 use crate::{matrix, s3};
 
 /// Largest AWS JSON body: ten MiB of Kinesis records in base64, and room for the rest.
@@ -53,11 +54,17 @@ pub(crate) struct About {
     pub(crate) finish: CancellationToken,
 }
 
+/// What is opened from the state directory.
+pub(crate) struct Stores {
+    pub(crate) s3: S3Service,
+    pub(crate) dynamodb: DynamoDb,
+    pub(crate) kinesis: Kinesis,
+    pub(crate) kms: Kms,
+}
+
 /// The stores behind the port.
 pub(crate) struct Services {
-    s3: S3Service,
-    dynamodb: DynamoDb,
-    kinesis: Kinesis,
+    stores: Stores,
     comprehend: Comprehend,
     catalog: axum::Router,
     request_ids: RequestIds,
@@ -69,21 +76,11 @@ pub(crate) struct Services {
 
 impl Services {
     /// `seed` makes request ids; it should differ from start to start.
-    pub(crate) fn new(
-        s3: S3Service,
-        dynamodb: DynamoDb,
-        kinesis: Kinesis,
-        catalog: axum::Router,
-        seed: Seed,
-        about: About,
-        guard: Guard,
-    ) -> Self {
+    pub(crate) fn new(stores: Stores, catalog: axum::Router, seed: Seed, about: About, guard: Guard) -> Self {
         let catalog = axum::Router::new().nest(&format!("/{CATALOG_PATH_SEGMENT}"), catalog);
         let request_ids = RequestIds { high: seed.0, count: AtomicU64::new(0) };
         Self {
-            s3,
-            dynamodb,
-            kinesis,
+            stores,
             comprehend: Comprehend::new(None),
             catalog,
             request_ids,
@@ -147,7 +144,7 @@ pub(crate) async fn answer(services: &Services, request: Request<Incoming>) -> R
         let request = Request::from_parts(parts, body);
         // Signed for a JSON protocol, and without the header that names the operation.
         return match service {
-            Some(Service::DynamoDb | Service::Kinesis | Service::Comprehend) => {
+            Some(Service::DynamoDb | Service::Kinesis | Service::Comprehend | Service::Kms) => {
                 answer_json(services, "", request, request_id).await
             }
             _ => answer_s3(services, request, &request_id).await,
@@ -163,7 +160,7 @@ async fn answer_s3(services: &Services, request: Request<Incoming>, request_id: 
             if let Some(signed) = signed {
                 parts.extensions.insert(signed);
             }
-            s3::answer(&services.s3, Request::from_parts(parts, body), request_id).await
+            s3::answer(&services.stores.s3, Request::from_parts(parts, body), request_id).await
         }
         Err(denial) => s3::refuse(Request::from_parts(parts, ()), &denial, request_id),
     };
@@ -192,6 +189,7 @@ fn json_service(target: &str) -> Option<Service> {
         matrix::Service::DynamoDb | matrix::Service::DynamoDbStreams => Some(Service::DynamoDb),
         matrix::Service::Kinesis => Some(Service::Kinesis),
         matrix::Service::Comprehend => Some(Service::Comprehend),
+        matrix::Service::Kms => Some(Service::Kms),
         matrix::Service::S3 => None,
     }
 }
@@ -239,6 +237,7 @@ async fn handle_json(
     let only_json = match service {
         Service::DynamoDb => Some("DynamoDB does not speak CBOR; use application/x-amz-json-1.0"),
         Service::Comprehend => Some("Comprehend does not speak CBOR; use application/x-amz-json-1.1"),
+        Service::Kms => Some("KMS does not speak CBOR here; use application/x-amz-json-1.1"),
         _ => None,
     };
     if let Some(message) = only_json.filter(|_| wire == Wire::Cbor) {
@@ -254,16 +253,19 @@ async fn handle_json(
     })?;
     services.guard.finish(&entry, parts, &body.bytes).map_err(denied)?;
     let bytes = body.bytes.clone();
+    let Stores { dynamodb, kinesis, kms, .. } = &services.stores;
     let run = || async {
         match service {
-            Service::DynamoDb => services.dynamodb.handle(target, &host_of(parts), bytes.clone()).await.map(Body::from),
+            Service::DynamoDb => dynamodb.handle(target, &host_of(parts), bytes.clone()).await.map(Body::from),
             Service::Comprehend => services.comprehend.handle(target, bytes.clone()).await,
-            _ => services.kinesis.handle(target, bytes.clone(), wire).await,
+            Service::Kms => kms.handle(target, bytes.clone()).await,
+            _ => kinesis.handle(target, bytes.clone(), wire).await,
         }
     };
     let failure = || match service {
         Service::DynamoDb => DynamoDb::failure().map(Body::from),
         Service::Comprehend => Comprehend::failure(),
+        Service::Kms => Kms::failure(),
         _ => Kinesis::failure(wire),
     };
     Ok(services.hook.around(target, run, failure).await)
@@ -282,6 +284,7 @@ fn json_error(parts: &Parts, service: Option<Service>, code: &'static str, messa
         Some(Service::DynamoDb) => DynamoDb::refused(code, message).map(Body::from),
         Some(Service::Kinesis) => Kinesis::refused(code, message, Wire::of(kind)),
         Some(Service::Comprehend) => Comprehend::refused(code, message),
+        Some(Service::Kms) => Kms::refused(code, message),
         _ => {
             let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next()).unwrap_or_default().trim();
             let kind = JSON_TYPES.into_iter().find(|known| *known == kind).unwrap_or(JSON);
@@ -305,7 +308,7 @@ fn health(method: &Method, state_dir: Option<&Path>, detects: bool) -> Response<
         "version": env!("CARGO_PKG_VERSION"),
         "services": {
             "s3": "running", "dynamodb": "running", "dynamodbstreams": "running", "kinesis": "running",
-            "iceberg": "running",
+            "kms": "running", "iceberg": "running",
         },
     });
     if detects {

@@ -35,7 +35,8 @@ use crate::dynamodb::DynamoDb;
 use crate::error::CloudError;
 use crate::hook::{self, Hook};
 use crate::kinesis::Kinesis;
-use crate::routing::{self, About, Services};
+use crate::kms::Kms;
+use crate::routing::{self, About, Services, Stores};
 use crate::s3::{S3Gate, S3Store};
 
 /// How long [`Cloud::shutdown`] waits for requests in flight, and again for notifications.
@@ -88,6 +89,7 @@ impl Cloud {
         let s3 = Arc::new(S3Store::open(&config)?);
         let kinesis = Kinesis::open(&folder("kinesis")?, &config)?;
         let dynamodb = DynamoDb::open(&folder("dynamodb")?, &config)?;
+        let kms = Kms::open(&state_dir.join("kms"), config.clock.clone())?;
         let hook = Hook::new(&config)?;
         let s3_service = S3Store::service(&s3, S3Gate::new(&config, &hook));
         let CloudConfig { clock, seed, events, feed, fsync, pii_detector, .. } = config;
@@ -110,7 +112,8 @@ impl Cloud {
         let (finish, cut, tasks) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         tasks.spawn(kinesis.clone().run_upkeep(finish.clone()));
         let about = About { state_dir: is_private.then_some(state_dir), feed, finish: finish.clone() };
-        let services = Services::new(s3_service, dynamodb, kinesis, catalog, request_ids, about, guard);
+        let stores = Stores { s3: s3_service, dynamodb, kinesis, kms };
+        let services = Services::new(stores, catalog, request_ids, about, guard);
         let services = Arc::new(services.hooked(hook).detecting(Comprehend::new(pii_detector)));
 
         let server = Server { services, tasks: tasks.clone(), finish: finish.clone(), cut: cut.clone(), events };

@@ -13,6 +13,7 @@ pub mod measures;
 pub mod sampler;
 
 pub mod backend;
+pub mod mask_kms;
 pub mod quiesce;
 pub mod wiring;
 pub mod worker;

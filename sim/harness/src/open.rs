@@ -105,6 +105,7 @@ impl OpenLake {
         endpoints.dynamodb_url = url.to_owned();
         endpoints.dynamodb_streams_url = url.to_owned();
         endpoints.kinesis_url = url.to_owned();
+        endpoints.kms_url = url.to_owned();
         endpoints.catalog_url = format!("{url}/iceberg");
         Ok(Self { served: Served::Nothing, parts: parts(files, endpoints, run_dir, clock)? })
     }

@@ -16,6 +16,8 @@ pub(crate) fn lakebed(folder: &Path, arguments: &[&str]) -> Command {
         .args(arguments)
         .current_dir(folder)
         .env_remove("LAKEBED_MASK_KEY")
+        .env_remove("LAKEBED_MASK_KEY_FILE")
+        .env_remove("LAKEBED_MASK_KEY_KMS")
         .env_remove("LAKEBED_STATE_DIR")
         .env("LAKEBED_LOG", "warn")
         .env("HOME", folder);

@@ -8,6 +8,7 @@ mod command_line;
 mod docker;
 mod external;
 mod kill;
+mod mask_kms;
 mod models;
 mod oracle;
 mod own_lake;

@@ -16,7 +16,7 @@ use crate::oracle::{self, ANY_KEY};
 const OWN_KEY: (&str, &str) = ("AKIALAKEBEDTESTS0000", "the/secret+of/these+tests");
 
 /// Stores that are up. Whoever starts them also ends them, before anything is asserted of what happened between.
-struct Stores {
+pub(crate) struct Stores {
     folder: TempDir,
     up: Child,
     exports: Vec<(String, String)>,
@@ -24,7 +24,7 @@ struct Stores {
 
 impl Stores {
     /// `key` is what they find in their environment.
-    fn start(flags: &[&str], key: Option<(&str, &str)>) -> Self {
+    pub(crate) fn start(flags: &[&str], key: Option<(&str, &str)>) -> Self {
         let folder = tempfile::tempdir().expect("temp dir");
         let place: &[&str] = if flags.contains(&"--in-memory") { &[] } else { &["--state-dir", "state"] };
         let arguments = [&["up", "--stores-only", "--port", "0"][..], place, flags].concat();
@@ -47,12 +47,12 @@ impl Stores {
         Self { folder, up, exports }
     }
 
-    fn export(&self, name: &str) -> Option<&str> {
+    pub(crate) fn export(&self, name: &str) -> Option<&str> {
         self.exports.iter().find(|(exported, _)| exported == name).map(|(_, value)| value.as_str())
     }
 
     /// What they said on stderr, once they have ended as `up` is meant to end.
-    fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         interrupt(&self.up);
         let status = self.up.wait().expect("ends");
         let stderr = fs::read_to_string(self.folder.path().join("stderr")).expect("stderr");
@@ -125,6 +125,11 @@ fn boto3_finds_personal_data_with_comprehend() {
 }
 
 #[test]
+fn boto3_finds_keys_in_kms() {
+    holds("stores_kms.py");
+}
+
+#[test]
 fn pyiceberg_finds_the_catalog() {
     holds("stores_catalog.py");
 }
@@ -139,10 +144,11 @@ fn the_aws_cli_finds_all_stores() {
 #[test]
 fn enforced_keys_let_their_owner_in_and_nobody_else() {
     let Some(python) = oracle::python() else { return };
-    let scripts: [(&str, &[&str]); 7] = [
+    let scripts: [(&str, &[&str]); 8] = [
         ("stores_s3.py", &["enforced"]),
         ("stores_kinesis.py", &[]),
         ("stores_comprehend.py", &[]),
+        ("stores_kms.py", &[]),
         ("stores_auth.py", &[]),
         ("stores_catalog.py", &["token"]),
         ("stores_catalog.py", &["credential"]),

@@ -31,7 +31,7 @@ pub(super) fn paths(path: &str, service: Service) -> Vec<String> {
         Service::S3 => vec![once, path.to_owned()],
         // Nobody says how a client of a REST catalog signs its path: the ones there are take either way.
         Service::Catalog | Service::Front => vec![twice(), once],
-        Service::DynamoDb | Service::Kinesis | Service::Comprehend => vec![twice()],
+        Service::DynamoDb | Service::Kinesis | Service::Comprehend | Service::Kms => vec![twice()],
     };
     spellings.dedup();
     spellings

@@ -49,6 +49,8 @@ pub(crate) enum Service {
     Kinesis,
     /// Comprehend.
     Comprehend,
+    /// KMS.
+    Kms,
     /// The Iceberg REST catalog.
     Catalog,
     /// What lakebed itself tells.
@@ -63,6 +65,7 @@ impl Service {
             Self::DynamoDb => Some("dynamodb"),
             Self::Kinesis => Some("kinesis"),
             Self::Comprehend => Some("comprehend"),
+            Self::Kms => Some("kms"),
             Self::Catalog | Self::Front => None,
         }
     }
@@ -74,6 +77,7 @@ impl Service {
             "dynamodb" => Some(Self::DynamoDb),
             "kinesis" => Some(Self::Kinesis),
             "comprehend" => Some(Self::Comprehend),
+            "kms" => Some(Self::Kms),
             _ => None,
         }
     }

@@ -22,11 +22,14 @@ pub enum Service {
     Kinesis,
     /// Amazon Comprehend.
     Comprehend,
+    /// AWS Key Management Service.
+    Kms,
 }
 
 impl Service {
     /// In the order of the README.
-    pub const ALL: [Self; 5] = [Self::S3, Self::DynamoDb, Self::DynamoDbStreams, Self::Kinesis, Self::Comprehend];
+    pub const ALL: [Self; 6] =
+        [Self::S3, Self::DynamoDb, Self::DynamoDbStreams, Self::Kinesis, Self::Comprehend, Self::Kms];
 
     /// The service and the operation that an `X-Amz-Target` names; a target without a dot names no operation.
     pub(crate) fn of_target(target: &str) -> Option<(Self, &str)> {
@@ -36,6 +39,7 @@ impl Service {
             "DynamoDBStreams_20120810" => Self::DynamoDbStreams,
             "Kinesis_20131202" => Self::Kinesis,
             "Comprehend_20171127" => Self::Comprehend,
+            "TrentService" => Self::Kms,
             _ => return None,
         };
         Some((service, operation))
@@ -49,6 +53,7 @@ impl Service {
             Self::DynamoDbStreams => "DynamoDB Streams",
             Self::Kinesis => "Kinesis Data Streams",
             Self::Comprehend => "Comprehend",
+            Self::Kms => "KMS",
         }
     }
 
@@ -56,7 +61,9 @@ impl Service {
     pub fn refusal(self) -> &'static str {
         match self {
             Self::S3 => "NotImplemented",
-            Self::DynamoDb | Self::DynamoDbStreams | Self::Kinesis | Self::Comprehend => "UnknownOperationException",
+            Self::DynamoDb | Self::DynamoDbStreams | Self::Kinesis | Self::Comprehend | Self::Kms => {
+                "UnknownOperationException"
+            }
         }
     }
 }
@@ -86,12 +93,15 @@ pub struct Operation {
 const INTRODUCTION: &str = "\
 # lakebed-cloud
 
-S3, DynamoDB with Streams, Kinesis Data Streams, Comprehend's detection of personal data and an Iceberg REST catalog on one
-port of this machine. Any AWS client works with it: give it the endpoint and any key; S3 buckets in the path, or in a host below `localhost`.
+S3, DynamoDB with Streams, Kinesis Data Streams, Comprehend's detection of personal data, the symmetric keys of KMS and an
+Iceberg REST catalog on one port of this machine. Any AWS client works with it: give it the endpoint and any key; S3 buckets in the path, or in a host below `localhost`.
 `lakebed up --stores-only` runs them; `lakebed up --help` tells of signatures, limits, durability and notifications.
 
 Server-side encryption is spoken, not done: what a request or a bucket asks for (`AES256`, `aws:kms`, `aws:kms:dsse`) is
-kept and given back, but objects lie on the disk as they came and there is no KMS.
+kept and given back, but objects lie on the disk as they came and KMS is not asked.
+
+KMS encrypts in earnest, and protects nothing against whoever reads the state directory: its keys lie there in clear
+(`kms/keys.json`, readable by its owner only). It is for trying the path that a program takes with AWS's.
 
 What AWS documents is what happens here; what is not done is refused by name. Each operation of the services' models is
 full, partial or refused; the last column says what a partial one lacks, and what it keeps or ignores without effect.

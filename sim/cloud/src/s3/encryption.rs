@@ -1,7 +1,7 @@
 //! Server-side encryption as S3 speaks of it: what requests and buckets ask for, and what answers say.
 //!
 //! Kept with every object and upload and given back, with AWS's rules and defaults: AES256 unless the request, or else
-//! the bucket, asks for KMS. Nothing is encrypted here and there is no KMS: a key id is believed, an alias stands for a
+//! the bucket, asks for KMS. Nothing is encrypted here and our KMS is not asked: a key id is believed, an alias stands for a
 //! key made up from the seed, and files lie on the disk as they came. As in AWS the ETag of an object under KMS is not
 //! its MD5. Keys of the customer are refused ([`super::refused`]).
 

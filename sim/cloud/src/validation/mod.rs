@@ -55,8 +55,9 @@ fn model_of(service: Service) -> Option<(&'static Model, Dialect)> {
         Service::DynamoDb => Some((&tables::DYNAMODB, Dialect::DynamoDb)),
         Service::DynamoDbStreams => Some((&tables::DYNAMODB_STREAMS, Dialect::DynamoDb)),
         Service::Kinesis => Some((&tables::KINESIS, Dialect::Kinesis)),
-        // How Comprehend words a wrong type is not documented; it is of the same framework as Kinesis.
+        // How these word a wrong type is not documented; they are of the same framework as Kinesis.
         Service::Comprehend => Some((&tables::COMPREHEND, Dialect::Kinesis)),
+        Service::Kms => Some((&tables::KMS, Dialect::Kinesis)),
     }
 }
 

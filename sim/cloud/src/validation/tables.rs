@@ -14,6 +14,10 @@ pub(super) const PATTERNS: &[&str] = &[
     r"^(0|([1-9]\d{0,128}))$",
     r"arn:aws.*:kinesis:.*:\d{12}:.*(stream|channel|queue)/\S+",
     r"^(0|([1-9]\d{0,38}))$",
+    r"^[a-zA-Z0-9:/_-]+$",
+    r"[\u0009\u000A\u000D\u0020-\u00FF]+",
+    r"^[a-zA-Z0-9-_.]+$",
+    r"[\u0020-\u00FF]*",
 ];
 
 #[rustfmt::skip]
@@ -366,5 +370,147 @@ pub(super) const COMPREHEND: Model = Model {
         Shape::Text((Some(1), None), None, &[]),
         // 3 LanguageCode
         Shape::Text((None, None), None, &["en", "es", "fr", "de", "it", "pt", "ar", "hi", "ja", "ko", "zh", "zh-TW"]),
+    ],
+};
+
+#[rustfmt::skip]
+pub(super) const KMS: Model = Model {
+    operations: &[
+        ("CreateAlias", 0), ("CreateKey", 1), ("Decrypt", 2), ("DeleteAlias", 3), ("DescribeKey", 4),
+        ("DisableKey", 5), ("EnableKey", 6), ("Encrypt", 7), ("GenerateDataKey", 8),
+        ("GenerateDataKeyWithoutPlaintext", 9), ("GenerateRandom", 10), ("ListAliases", 11), ("ListKeys", 12),
+    ],
+    shapes: &[
+        // 0 CreateAliasRequest
+        Shape::Structure("CreateAliasRequest", &[required("AliasName", 13), required("TargetKeyId", 14)]),
+        // 1 CreateKeyRequest
+        Shape::Structure("CreateKeyRequest", &[
+            optional("Policy", 15), optional("Description", 16), optional("KeyUsage", 17),
+            optional("CustomerMasterKeySpec", 18), optional("KeySpec", 19), optional("Origin", 20),
+            optional("CustomKeyStoreId", 21), optional("BypassPolicyLockoutSafetyCheck", 22), optional("Tags", 23),
+            optional("MultiRegion", 24), optional("XksKeyId", 25),
+        ]),
+        // 2 DecryptRequest
+        Shape::Structure("DecryptRequest", &[
+            optional("CiphertextBlob", 26), optional("EncryptionContext", 27), optional("GrantTokens", 28),
+            optional("KeyId", 14), optional("EncryptionAlgorithm", 29), optional("Recipient", 30),
+            optional("DryRun", 24), optional("DryRunModifiers", 31),
+        ]),
+        // 3 DeleteAliasRequest
+        Shape::Structure("DeleteAliasRequest", &[required("AliasName", 13)]),
+        // 4 DescribeKeyRequest
+        Shape::Structure("DescribeKeyRequest", &[required("KeyId", 14), optional("GrantTokens", 28)]),
+        // 5 DisableKeyRequest
+        Shape::Structure("DisableKeyRequest", &[required("KeyId", 14)]),
+        // 6 EnableKeyRequest
+        Shape::Structure("EnableKeyRequest", &[required("KeyId", 14)]),
+        // 7 EncryptRequest
+        Shape::Structure("EncryptRequest", &[
+            required("KeyId", 14), required("Plaintext", 32), optional("EncryptionContext", 27),
+            optional("GrantTokens", 28), optional("EncryptionAlgorithm", 29), optional("DryRun", 24),
+        ]),
+        // 8 GenerateDataKeyRequest
+        Shape::Structure("GenerateDataKeyRequest", &[
+            required("KeyId", 14), optional("EncryptionContext", 27), optional("NumberOfBytes", 33),
+            optional("KeySpec", 34), optional("GrantTokens", 28), optional("Recipient", 30), optional("DryRun", 24),
+        ]),
+        // 9 GenerateDataKeyWithoutPlaintextRequest
+        Shape::Structure("GenerateDataKeyWithoutPlaintextRequest", &[
+            required("KeyId", 14), optional("EncryptionContext", 27), optional("KeySpec", 34),
+            optional("NumberOfBytes", 33), optional("GrantTokens", 28), optional("DryRun", 24),
+        ]),
+        // 10 GenerateRandomRequest
+        Shape::Structure("GenerateRandomRequest", &[
+            optional("NumberOfBytes", 33), optional("CustomKeyStoreId", 21), optional("Recipient", 30),
+        ]),
+        // 11 ListAliasesRequest
+        Shape::Structure("ListAliasesRequest", &[
+            optional("KeyId", 14), optional("Limit", 35), optional("Marker", 36),
+        ]),
+        // 12 ListKeysRequest
+        Shape::Structure("ListKeysRequest", &[
+            optional("Limit", 35), optional("Marker", 36), optional("ResourceOwners", 37),
+        ]),
+        // 13 AliasNameType
+        Shape::Text((Some(1), Some(256)), Some(7), &[]),
+        // 14 KeyIdType
+        Shape::Text((Some(1), Some(2048)), None, &[]),
+        // 15 PolicyType
+        Shape::Text((Some(1), Some(131072)), Some(8), &[]),
+        // 16 DescriptionType
+        Shape::Text((Some(0), Some(8192)), None, &[]),
+        // 17 KeyUsageType
+        Shape::Text((None, None), None, &[
+            "SIGN_VERIFY", "ENCRYPT_DECRYPT", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT", "ENCAPSULATE_DECAPSULATE",
+        ]),
+        // 18 CustomerMasterKeySpec
+        Shape::Text((None, None), None, &[
+            "RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1",
+            "SYMMETRIC_DEFAULT", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512", "SM2",
+        ]),
+        // 19 KeySpec
+        Shape::Text((None, None), None, &[
+            "RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521", "ECC_SECG_P256K1",
+            "SYMMETRIC_DEFAULT", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512", "SM2", "ML_DSA_44", "ML_DSA_65",
+            "ML_DSA_87", "ECC_NIST_EDWARDS25519", "ML_KEM_512", "ML_KEM_768", "ML_KEM_1024",
+        ]),
+        // 20 OriginType
+        Shape::Text((None, None), None, &["AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"]),
+        // 21 CustomKeyStoreIdType
+        Shape::Text((Some(1), Some(64)), None, &[]),
+        // 22 BooleanType
+        Shape::Boolean,
+        // 23 TagList
+        Shape::List(38, (None, None)),
+        // 24 NullableBooleanType
+        Shape::Boolean,
+        // 25 XksKeyIdType
+        Shape::Text((Some(1), Some(128)), Some(9), &[]),
+        // 26 CiphertextType
+        Shape::Blob((Some(1), Some(6144))),
+        // 27 EncryptionContextType
+        Shape::Map(39, 40, (None, None)),
+        // 28 GrantTokenList
+        Shape::List(41, (Some(0), Some(10))),
+        // 29 EncryptionAlgorithmSpec
+        Shape::Text((None, None), None, &["SYMMETRIC_DEFAULT", "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE"]),
+        // 30 RecipientInfo
+        Shape::Structure("RecipientInfo", &[
+            optional("KeyEncryptionAlgorithm", 42), optional("AttestationDocument", 43),
+        ]),
+        // 31 DryRunModifierList
+        Shape::List(44, (None, None)),
+        // 32 PlaintextType
+        Shape::Blob((Some(1), Some(4096))),
+        // 33 NumberOfBytesType
+        Shape::Number("Integer", (Some(1), Some(1024))),
+        // 34 DataKeySpec
+        Shape::Text((None, None), None, &["AES_256", "AES_128"]),
+        // 35 LimitType
+        Shape::Number("Integer", (Some(1), Some(1000))),
+        // 36 MarkerType
+        Shape::Text((Some(1), Some(1024)), Some(10), &[]),
+        // 37 ResourceOwnersList
+        Shape::List(45, (Some(1), Some(2))),
+        // 38 Tag
+        Shape::Structure("Tag", &[required("TagKey", 46), required("TagValue", 47)]),
+        // 39 EncryptionContextKey
+        Shape::Text((None, None), None, &[]),
+        // 40 EncryptionContextValue
+        Shape::Text((None, None), None, &[]),
+        // 41 GrantTokenType
+        Shape::Text((Some(1), Some(8192)), None, &[]),
+        // 42 KeyEncryptionMechanism
+        Shape::Text((None, None), None, &["RSAES_OAEP_SHA_256"]),
+        // 43 AttestationDocumentType
+        Shape::Blob((Some(1), Some(262144))),
+        // 44 DryRunModifierType
+        Shape::Text((None, None), None, &["IGNORE_CIPHERTEXT"]),
+        // 45 ResourceOwnerType
+        Shape::Text((None, None), None, &["SELF", "OTHER_ACCOUNTS_VIA_RAM"]),
+        // 46 TagKeyType
+        Shape::Text((Some(1), Some(128)), None, &[]),
+        // 47 TagValueType
+        Shape::Text((Some(0), Some(256)), None, &[]),
     ],
 };

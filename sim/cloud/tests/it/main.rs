@@ -24,6 +24,7 @@ mod kinesis_consumers;
 mod kinesis_modes;
 mod kinesis_reshard;
 mod kinesis_streams;
+mod kms;
 mod limits;
 mod matrix;
 mod model;

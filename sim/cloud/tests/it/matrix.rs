@@ -228,6 +228,7 @@ async fn is_refused(port: u16, operation: &Operation) -> (bool, String) {
         Service::DynamoDbStreams => ask("DynamoDBStreams_20120810").await,
         Service::Kinesis => ask("Kinesis_20131202").await,
         Service::Comprehend => ask("Comprehend_20171127").await,
+        Service::Kms => ask("TrentService").await,
     };
     assert!(answer.starts_with("HTTP/1.1 "), "{}: {answer}", operation.name);
     // An answer to HEAD has no body to name the refusal.
@@ -247,13 +248,14 @@ fn the_readme_is_rendered_from_the_table() {
 #[test]
 fn every_operation_of_the_models_is_in_the_table_once() {
     // botocore 1.44.8: len(botocore.session.get_session().get_service_model(s).operation_names), s being s3, dynamodb,
-    // dynamodbstreams, kinesis, comprehend.
+    // dynamodbstreams, kinesis, comprehend, kms.
     for (service, count) in [
         (Service::S3, 116),
         (Service::DynamoDb, 62),
         (Service::DynamoDbStreams, 4),
         (Service::Kinesis, 57),
         (Service::Comprehend, 85),
+        (Service::Kms, 56),
     ] {
         let of_service = OPERATIONS.iter().filter(|operation| operation.service == service);
         let names: Vec<&str> = of_service.map(|operation| operation.name).collect();

@@ -14,7 +14,7 @@ async fn health_names_the_services() {
     let running = Running::start(dir.path()).await;
     let answer = send(running.cloud.port(), "GET /_lakebed/health", &[], "").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    for service in ["s3", "dynamodb", "kinesis", "iceberg"] {
+    for service in ["s3", "dynamodb", "kinesis", "kms", "iceberg"] {
         assert!(answer.contains(&format!("\"{service}\":\"running\"")), "{answer}");
     }
     assert!(answer.contains(&*dir.path().to_string_lossy()), "where its state lies: {answer}");

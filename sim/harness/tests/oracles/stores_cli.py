@@ -1,4 +1,4 @@
-"""The AWS CLI against the stores: files up and down, tables, streams, waiters.
+"""The AWS CLI against the stores: files up and down, tables, streams, waiters, keys.
 
 usage: stores_cli.py ENDPOINT FOLDER      FOLDER is where pip has put the package awscli
 
@@ -156,7 +156,22 @@ def kinesis():
     assert not page.get("NextShardIterator") and len(page["ChildShards"]) == 2, page
 
 
+def kms():
+    # As README.md shows it, "Secrets and personal data".
+    key = aws("kms", "create-key", "--query", "KeyMetadata.KeyId", "--output", "text").strip()
+    aws("kms", "create-alias", "--alias-name", "alias/mask", "--target-key-id", key)
+    context = ("--encryption-context", "lakebed=mask-key,version=2")
+    ciphertext = aws(
+        "kms", "generate-data-key-without-plaintext", "--key-id", "alias/mask", "--key-spec", "AES_256", *context,
+        "--query", "CiphertextBlob", "--output", "text",
+    ).strip()
+    (WORK / "ciphertext").write_bytes(base64.b64decode(ciphertext))
+    plain = aws("kms", "decrypt", "--ciphertext-blob", "fileb://ciphertext", *context)["Plaintext"]
+    assert len(base64.b64decode(plain)) == 32
+    aws("kms", "decrypt", "--ciphertext-blob", "fileb://ciphertext", fails="InvalidCiphertextException")
+
+
 with HOME, ThreadPoolExecutor(max_workers=3) as pool:
-    for group in [pool.submit(check) for check in (s3, dynamodb, kinesis)]:
+    for group in [pool.submit(check) for check in (s3, dynamodb, kinesis, kms)]:
         group.result()
-print(json.dumps({"ok": True, "checks": ["s3", "dynamodb", "kinesis"]}))
+print(json.dumps({"ok": True, "checks": ["s3", "dynamodb", "kinesis", "kms"]}))

@@ -77,7 +77,9 @@ impl Containers {
                 s3_url: url(self.minio.port),
                 dynamodb_url: localstack.clone(),
                 dynamodb_streams_url: localstack.clone(),
-                kinesis_url: localstack,
+                kinesis_url: localstack.clone(),
+                // Not among its services: whoever asked it would be refused, and not sent to AWS.
+                kms_url: localstack,
                 access_key_id: USER.to_owned(),
                 secret_access_key: password.clone(),
                 session_token: None,

@@ -49,6 +49,8 @@ pub struct ExternalStores {
     pub dynamodb_streams_url: Option<String>,
     /// Kinesis Data Streams.
     pub kinesis_url: Option<String>,
+    /// KMS.
+    pub kms_url: Option<String>,
     /// Access key id.
     pub access_key_id: String,
     /// Secret access key.
@@ -71,6 +73,7 @@ impl ExternalStores {
             dynamodb_url: url(&self.dynamodb_url, "dynamodb"),
             dynamodb_streams_url: url(&self.dynamodb_streams_url, "streams.dynamodb"),
             kinesis_url: url(&self.kinesis_url, "kinesis"),
+            kms_url: url(&self.kms_url, "kms"),
             catalog_url: catalog_url.to_owned(),
             access_key_id: self.access_key_id.clone(),
             secret_access_key: self.secret_access_key.clone(),
@@ -190,6 +193,7 @@ mod tests {
             dynamodb_url: None,
             dynamodb_streams_url: None,
             kinesis_url: Some("http://127.0.0.1:4566".to_owned()),
+            kms_url: None,
             access_key_id: "id".to_owned(),
             secret_access_key: Secret::new("hidden-key".to_owned()),
             session_token: Some(Secret::new("hidden-token".to_owned())),
@@ -202,6 +206,7 @@ mod tests {
         assert_eq!(aws.s3_url, "https://s3.sa-east-1.amazonaws.com");
         assert_eq!(aws.dynamodb_streams_url, "https://streams.dynamodb.sa-east-1.amazonaws.com");
         assert_eq!(aws.kinesis_url, "http://127.0.0.1:4566");
+        assert_eq!(aws.kms_url, "https://kms.sa-east-1.amazonaws.com");
         assert!(!aws.s3_path_style);
         assert!(stores(Some("http://127.0.0.1:9000")).endpoints("").s3_path_style);
     }
