@@ -3,15 +3,17 @@
 //! The subset of ODCS v3.1.0 that the pipeline enforces. Refused is what it would silently ignore and what would break a later
 //! stage: an unknown type, a missing key, a misspelt field of a property (a class that is not read is a column that is not
 //! masked), a name that silver uses itself. Fields that only describe are accepted and not read. Quality rules are read in
-//! `odcs_quality`.
+//! `odcs_quality`, service levels in `sla`.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::former_names;
 use crate::layout;
 use crate::odcs_quality::{self, Entry};
 use crate::policy::NO_CLASS;
+use crate::sla;
 use crate::table::{Column, ColumnType, ContractError, GENERATED_ROWS_MAX, LoadRoute, MonthPartition, TableContract};
 
 /// Bytes of a name in Postgres, which cuts longer ones off.
@@ -20,7 +22,7 @@ const NAME_BYTES_MAX: usize = 63;
 /// Schemas that hold something else.
 const RESERVED_SCHEMAS: &[&str] = &["lakebed", "information_schema"];
 
-/// Fields of a property that describe it and change nothing here.
+/// Fields of a property that describe it and change nothing here; of `customProperties` [`former_names`] reads one.
 const DESCRIPTIVE: &[&str] = &[
     "authoritativeDefinitions",
     "businessName",
@@ -57,6 +59,9 @@ struct Document {
     kind: String,
     version: String,
     schema: Vec<Object>,
+    #[serde(default)]
+    sla_properties: Vec<Entry>,
+    sla_default_element: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -151,8 +156,10 @@ impl Document {
         for (column, entries) in columns.iter().zip(&entries) {
             quality.extend(odcs_quality::read(entries, Some(column), &columns)?);
         }
+        let default_element = self.sla_default_element.as_deref();
+        let service_levels = sla::read(&self.sla_properties, default_element, &object.name, &columns)?;
         let (name, version) = (object.name, self.version);
-        Ok(TableContract { schema, name, version, columns, partition, load, quality, generated_rows })
+        Ok(TableContract { schema, name, version, columns, partition, load, quality, service_levels, generated_rows })
     }
 }
 
@@ -178,6 +185,7 @@ fn into_column(property: Property) -> Result<Column, String> {
             property.name
         ));
     }
+    let former_names = former_names::read(&property.name, property.rest.get("customProperties"))?;
     let class = property.classification.filter(|class| class != NO_CLASS);
     if property.primary_key && class.is_some() {
         return Err(format!("key column `{}` has a PII class; mask keys at the source instead", property.name));
@@ -187,6 +195,7 @@ fn into_column(property: Property) -> Result<Column, String> {
         nullable: !(property.required || property.primary_key),
         is_key: property.primary_key,
         class,
+        former_names,
         name: property.name,
     })
 }
@@ -215,7 +224,7 @@ fn check_columns(columns: &[Column], partition: Option<&MonthPartition>) -> Resu
             return Err(format!("property `{name}` has the name of a column that silver adds; call it otherwise"));
         }
     }
-    Ok(())
+    former_names::check(columns, &derived)
 }
 
 fn month_partition(value: &serde_norway::Value, columns: &[Column]) -> Result<MonthPartition, String> {

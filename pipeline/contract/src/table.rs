@@ -1,4 +1,5 @@
-//! A table contract: columns, types, keys, nullability, PII classes and quality rules, read from Open Data Contract Standard YAML.
+//! A table contract: columns, types, keys, nullability, PII classes, quality rules and service levels, read from Open Data
+//! Contract Standard YAML.
 //!
 //! How a file is read is in `odcs`. Knows nothing of Arrow, DuckDB or Iceberg types: each stage maps [`ColumnType`] itself.
 
@@ -6,6 +7,7 @@ use std::fmt;
 
 use crate::odcs;
 use crate::quality::QualityRule;
+use crate::sla::ServiceLevels;
 
 /// The physical types a column may have, by their Postgres names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +89,15 @@ pub struct Column {
     pub is_key: bool,
     /// PII class by name (`email`, `cpf`, `free_text`, …); `None` means public. What happens to a class is the policy's word.
     pub class: Option<String>,
+    /// Names the column had before, in any order: what still comes under one of them fills the column.
+    pub former_names: Vec<String>,
+}
+
+impl Column {
+    /// Whether this is the column's name, or was.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.former_names.iter().any(|former| former == name)
+    }
 }
 
 /// Columns by which silver is partitioned: `<prefix>_year` and `<prefix>_month` of a timestamp column.
@@ -127,6 +138,8 @@ pub struct TableContract {
     pub load: LoadRoute,
     /// Data quality rules: the table's own, then those of its columns in order.
     pub quality: Vec<QualityRule>,
+    /// How old its data may be and how often it must come.
+    pub service_levels: ServiceLevels,
     /// Rows that a generator of test data makes at scale 1; the pipeline does not read it.
     pub generated_rows: Option<u64>,
 }
@@ -165,6 +178,11 @@ impl TableContract {
     /// A column by name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// A column by its present name or a former one.
+    pub fn column_called(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.is_called(name))
     }
 
     /// `v1` for version `1.4.0`.

@@ -94,8 +94,8 @@ pub enum IngestError {
         #[source]
         source: Box<EngineError>,
     },
-    /// A panic in the engine.
-    #[error("failed to ingest `{key}`: the worker thread panicked")]
+    /// The engine's thread ended without an outcome: a panic, or the process is ending.
+    #[error("failed to ingest `{key}`: the worker thread panicked or was stopped")]
     Panicked {
         /// Key of the raw object.
         key: String,

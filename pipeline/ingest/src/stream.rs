@@ -45,28 +45,19 @@ pub(crate) fn body_channel() -> (BodySender, BodyReader) {
 
 impl BodySender {
     /// Sends a whole body. Returns early, without an error, when the reader has gone: it has seen enough.
-    /// `between_chunks` runs before each chunk.
-    pub(crate) async fn send_all<F>(
-        self,
-        mut body: ByteStream,
-        length: Option<u64>,
-        mut between_chunks: impl FnMut() -> F,
-    ) where
-        F: Future<Output = Result<(), String>>,
-    {
+    pub(crate) async fn send_all(self, mut body: ByteStream, length: Option<u64>) {
         let mut sent = 0u64;
         loop {
-            let part = match (between_chunks().await, body.next().await) {
-                (Err(reason), _) => Part::Failed(reason),
-                (Ok(()), Some(Ok(chunk))) => {
+            let part = match body.next().await {
+                Some(Ok(chunk)) => {
                     sent += chunk.len() as u64;
                     Part::Chunk(chunk)
                 }
-                (Ok(()), Some(Err(error))) => Part::Failed(error.to_string()),
-                (Ok(()), None) if length.is_some_and(|length| length != sent) => {
+                Some(Err(error)) => Part::Failed(error.to_string()),
+                None if length.is_some_and(|length| length != sent) => {
                     Part::Failed(format!("the body ended after {sent} bytes"))
                 }
-                (Ok(()), None) => Part::End,
+                None => Part::End,
             };
             let is_last = !matches!(part, Part::Chunk(_));
             if self.parts.send(part).await.is_err() || is_last {
@@ -105,7 +96,7 @@ mod tests {
         let (sender, reader) = body_channel();
         let counting =
             tokio::task::spawn_blocking(move || count_records(reader, Compression::Plain, &Format::Json, cap));
-        sender.send_all(ByteStream::from_static(body), Some(length), || async { Ok(()) }).await;
+        sender.send_all(ByteStream::from_static(body), Some(length)).await;
         counting.await.expect("no panic")
     }
 

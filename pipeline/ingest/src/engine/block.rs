@@ -72,7 +72,7 @@ impl Block {
 
     /// Memory the block holds.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.buffer.len()
+        self.buffer.capacity()
     }
 
     pub(super) fn into_buffer(self) -> Vec<u8> {
@@ -104,6 +104,11 @@ impl<R: Read, C: Cut> Blocks<R, C> {
             begun: false,
             at_end: false,
         }
+    }
+
+    /// From the next block on, blocks have so many bytes.
+    pub(super) fn set_block_bytes(&mut self, block_bytes: usize) {
+        self.block_bytes = block_bytes.max(1);
     }
 
     /// The next block, in `buffer`; `None` at the end of the object. An error of the object is marked as [`damaged`].

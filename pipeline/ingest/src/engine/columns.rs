@@ -56,6 +56,8 @@ pub(super) struct BronzeColumns {
     rows: usize,
     /// Bytes of text in `rows`, or a little more.
     text_bytes: usize,
+    /// The same of the present row.
+    row_text_bytes: usize,
     /// What is complete.
     batches: Vec<Result<RecordBatch, ArrowError>>,
 }
@@ -79,6 +81,7 @@ impl BronzeColumns {
             absent_names: String::new(),
             rows: 0,
             text_bytes: 0,
+            row_text_bytes: 0,
             batches: Vec::new(),
         }
     }
@@ -87,7 +90,7 @@ impl BronzeColumns {
     #[inline]
     pub(super) fn value(&mut self, column: usize, value: Value<'_>) {
         if let Value::Text(text) = &value {
-            self.text_bytes += text.len();
+            self.row_text_bytes += text.len();
         }
         self.cells[column].append(value);
     }
@@ -96,7 +99,7 @@ impl BronzeColumns {
     /// nothing behind, and says nothing of the value but that [`Value::parse`] must look at it.
     #[inline]
     pub(super) fn usual(&mut self, column: usize, text: &str) -> bool {
-        self.text_bytes += text.len();
+        self.row_text_bytes += text.len();
         self.cells[column].append_usual(text)
     }
 
@@ -115,7 +118,7 @@ impl BronzeColumns {
     #[inline]
     pub(super) fn old_key(&mut self, key: usize, value: Value<'_>) {
         if let Value::Text(text) = &value {
-            self.text_bytes += text.len();
+            self.row_text_bytes += text.len();
         }
         self.old_keys[key].append(value);
     }
@@ -129,7 +132,7 @@ impl BronzeColumns {
         self.ordinal.push(Some(mark.ordinal));
         self.commit_timestamp.push(Some(mark.commit_timestamp));
         self.absent.push((!self.absent_names.is_empty()).then_some(self.absent_names.as_str()));
-        self.text_bytes += self.absent_names.len();
+        self.text_bytes += mem::take(&mut self.row_text_bytes) + self.absent_names.len();
         self.absent_names.clear();
         self.rows += 1;
         if self.rows == BATCH_ROWS_MAX || self.text_bytes >= BATCH_TEXT_BYTES_MAX {
@@ -143,6 +146,7 @@ impl BronzeColumns {
         let rows = self.rows;
         self.cells.iter_mut().chain(&mut self.old_keys).for_each(|column| column.truncate(rows));
         self.absent_names.clear();
+        self.row_text_bytes = 0;
     }
 
     /// The rows so far, in batches of at least one; starts the next one, which is expected to be as large.

@@ -186,6 +186,8 @@ impl Fields {
 pub(super) struct Records<'b> {
     bytes: &'b [u8],
     at: usize,
+    /// Where the last record begins.
+    pub(super) start: usize,
     delimiter: u8,
     /// Fields of the object's first record; `None` as long as there was none.
     pub(super) width: Option<usize>,
@@ -193,7 +195,7 @@ pub(super) struct Records<'b> {
 
 impl<'b> Records<'b> {
     pub(super) fn new(bytes: &'b [u8], delimiter: u8, width: Option<usize>) -> Self {
-        Self { bytes, at: 0, delimiter, width }
+        Self { bytes, at: 0, start: 0, delimiter, width }
     }
 
     /// Bytes read so far.
@@ -206,6 +208,7 @@ impl<'b> Records<'b> {
     pub(super) fn next(&mut self, fields: &mut Fields) -> Option<Result<(), &'static str>> {
         while self.at < self.bytes.len() {
             fields.clear();
+            self.start = self.at;
             if let Err(why) = self.read_record(fields) {
                 return Some(Err(why));
             }
@@ -226,7 +229,7 @@ impl<'b> Records<'b> {
             let ended = if bytes.get(start) == Some(&b'"') {
                 self.read_quoted(fields, &mut fault)
             } else {
-                let end = memchr2(self.delimiter, b'\n', &bytes[start..]).map_or(bytes.len(), |run| start + run);
+                let end = end_of_field(bytes, start, self.delimiter);
                 let ended = bytes.get(end) != Some(&self.delimiter);
                 fields.push(start, if ended { without_return(bytes, start, end) } else { end }, false);
                 self.at = (end + 1).min(bytes.len());
@@ -271,6 +274,33 @@ impl<'b> Records<'b> {
         self.at = (end + 1).min(bytes.len());
         ended
     }
+}
+
+/// A one in the lowest bit of each byte.
+const ONES: u64 = u64::MAX / 255;
+/// The highest bit of each byte.
+const HIGH: u64 = ONES * 0x80;
+/// Bytes of a field that are looked at eight at a time; most numbers and dates end in them.
+const SHORT_FIELD_BYTES: usize = 24;
+
+/// Where the field ends that begins at `start`: at a delimiter, the end of a line, or the end of the bytes.
+#[inline]
+fn end_of_field(bytes: &[u8], start: usize, delimiter: u8) -> usize {
+    let (delimiters, newlines) = (ONES * u64::from(delimiter), ONES * u64::from(b'\n'));
+    // The lowest bit set is right; those above it may be a carry's.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let mut at = start;
+    while at - start < SHORT_FIELD_BYTES
+        && let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>)
+    {
+        let word = u64::from_le_bytes(*eight);
+        let ends = zeros(word ^ delimiters) | zeros(word ^ newlines);
+        if ends != 0 {
+            return at + (ends.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    memchr2(delimiter, b'\n', &bytes[at..]).map_or(bytes.len(), |run| at + run)
 }
 
 /// `end`, or one less where a carriage return stands before the end of the line.

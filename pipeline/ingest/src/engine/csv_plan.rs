@@ -1,7 +1,7 @@
 //! Where the columns of a contract lie in a CSV object.
 //!
-//! Columns are found by header name, by number, or through a mapping. Without a mapping a contract column that the header lacks
-//! is absent; header columns beyond the contract are ignored and counted. With a mapping, columns it does not fill are NULL.
+//! Columns are found by header name, present or former, by number, or through a mapping. Without a mapping a contract column that
+//! the header lacks is absent; header columns beyond the contract are ignored and counted. With a mapping, columns it does not fill are NULL.
 //! Knows no rows.
 
 use std::borrow::Cow;
@@ -97,7 +97,30 @@ pub(super) enum CellSource<'t> {
     Absent,
 }
 
+/// Memory of a row beside its contract columns, or a little more: operation, position, times, and what marks NULL.
+const ROW_BYTES: usize = 64;
+/// Memory of a value, or a little more: a number or the place of a text.
+const VALUE_BYTES: usize = 16;
+
 impl<'t> Plan<'t> {
+    /// Bytes of a block whose rows surely fit in `memory`: a record may be a few bytes, and its row have the names of all columns
+    /// that it lacks.
+    pub(super) fn block_bytes_max(&self, table: &TableContract, memory: usize) -> usize {
+        let (mut row, mut record) = (ROW_BYTES, 1);
+        for (column, cell) in table.columns.iter().zip(&self.cells) {
+            row += VALUE_BYTES * if column.is_key { 2 } else { 1 };
+            match cell {
+                CellSource::Absent => row += column.name.len() + 1,
+                CellSource::Constant(Some(Value::Text(text))) => row += text.len(),
+                // As many delimiters, or the end of the line, stand in every record that has the field. Its text is as long here as
+                // there.
+                CellSource::Field(at, _) => record = record.max(at + 1),
+                CellSource::Constant(_) | CellSource::Null => {}
+            }
+        }
+        (memory / row).saturating_mul(record)
+    }
+
     pub(super) fn by_header(
         table: &'t TableContract,
         format: &'t CsvFormat,
@@ -114,7 +137,7 @@ impl<'t> Plan<'t> {
         let plan = Self::new(table, format, locate, !header.is_empty())?;
         let extra_columns = match format.columns {
             Some(_) => 0,
-            None => header.iter().filter(|name| table.column(name).is_none()).count() as u64,
+            None => header.iter().filter(|name| table.column_called(name).is_none()).count() as u64,
         };
         Ok(Self { extra_columns, ..plan })
     }
@@ -136,7 +159,11 @@ impl<'t> Plan<'t> {
         let mut cells = Vec::with_capacity(table.columns.len());
         for column in &table.columns {
             cells.push(match &format.columns {
-                None => locate(&column.name)?.map_or(CellSource::Absent, |at| CellSource::Field(at, None)),
+                None => {
+                    let former_names = if format.header { column.former_names.as_slice() } else { &[] };
+                    let at = one_place(&column.name, former_names, &locate)?;
+                    at.map_or(CellSource::Absent, |at| CellSource::Field(at, None))
+                }
                 Some(mapped) => match mapped.get(&column.name) {
                     None => CellSource::Null,
                     Some(ColumnSource::Constant(text)) => {
@@ -159,9 +186,49 @@ impl<'t> Plan<'t> {
     }
 }
 
+/// Where a column lies that the header may call by a former name, but by one name only.
+fn one_place(
+    name: &str,
+    former_names: &[String],
+    locate: impl Fn(&str) -> Result<Option<usize>, EngineError>,
+) -> Result<Option<usize>, EngineError> {
+    let mut place = locate(name)?.map(|at| (name, at));
+    for former in former_names {
+        match (place, locate(former)?) {
+            (Some((one, _)), Some(_)) => {
+                let reason = format!("the header names column `{name}` twice: as `{one}` and as `{former}`");
+                return Err(EngineError::unreadable(reason));
+            }
+            (None, Some(at)) => place = Some((former.as_str(), at)),
+            (_, None) => {}
+        }
+    }
+    Ok(place.map(|(_, at)| at))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_of_rows_that_outgrow_their_records_are_small() {
+        let mut lake = lakebed_contract::Lake::beer();
+        let table = lake.tables.iter_mut().find(|table| table.name == "brewery").expect("a beer table");
+        let format = CsvFormat::default();
+        let bytes = |table: &TableContract, header: &[&str]| {
+            let header: Vec<String> = header.iter().map(|&name| name.to_owned()).collect();
+            Plan::by_header(table, &format, &header).expect("a plan").block_bytes_max(table, 1 << 20)
+        };
+        let whole = bytes(table, &["brewery_id", "brewery_name", "city", "state"]);
+        let lone = bytes(table, &["brewery_id"]);
+        assert!(lone < whole / 3, "a record of one field is a fourth of the size");
+        let nullable = table.columns.last().expect("columns").clone();
+        let absent =
+            |at| lakebed_contract::Column { name: format!("a_column_of_some_length_{at}"), ..nullable.clone() };
+        table.columns.extend((0..200).map(absent));
+        // 200 names and values of 40 bytes in each row, and one byte of record: a hundred rows in a MiB.
+        assert!((64..256).contains(&bytes(table, &["brewery_id"])));
+    }
 
     /// Expected values computed with Python's `hashlib`, not with this code.
     #[test]

@@ -18,6 +18,11 @@ use super::record::{Parse, Rule, Tally, Violation};
 use super::value::{Value, wrong_type};
 use super::{EngineError, Job};
 
+/// Bytes of the first block, before anything is known of the columns.
+const HEADER_BLOCK_BYTES: usize = 16 * 1024;
+/// Memory that the rows of a block may take. Rows are larger than their records where columns are absent, or the same in every row.
+const ROWS_OF_BLOCK_BYTES_MAX: usize = 32 * 1024 * 1024;
+
 /// The blocks of one CSV object, and what its rows are read by.
 pub(super) struct CsvObject<'t, R> {
     pub(super) blocks: CsvBlocks<R>,
@@ -49,12 +54,13 @@ impl<'t, R: Read> CsvObject<'t, R> {
         job: &Job<'t>,
         block_bytes: usize,
     ) -> Result<Self, EngineError> {
-        let mut blocks = CsvBlocks::open(source, format.delimiter, block_bytes);
+        let mut blocks = CsvBlocks::open(source, format.delimiter, block_bytes.min(HEADER_BLOCK_BYTES));
         let plan = if format.header {
             Plan::by_header(job.table, format, &blocks.read_header(format.encoding)?)?
         } else {
             Plan::by_number(job.table, format)?
         };
+        blocks.blocks.set_block_bytes(block_bytes.min(plan.block_bytes_max(job.table, ROWS_OF_BLOCK_BYTES_MAX)));
         let generation = i32::try_from(Position::load(job.generation).generation)
             .map_err(|_| EngineError::unreadable("the generation in the key is out of range"))?;
         let mark = RowMark {
@@ -136,16 +142,16 @@ fn read_header(fields: &Fields, block: &[u8], encoding: Encoding) -> Result<Vec<
 impl Parse for CsvRows<'_> {
     fn parse(&self, block: &Block, columns: &mut BronzeColumns, tally: &mut Tally) {
         if let Some(why) = block.broken {
-            tally.rows_in += 1;
+            tally.begin(block.offset);
             return tally.violation(Violation::new(Rule::CsvSyntax, why).of(Operation::Load));
         }
         let bytes = block.bytes();
         // Checked once for all fields, where it holds for all.
-        let text = self.format.encoding.has_utf8_fields().then(|| std::str::from_utf8(bytes).ok()).flatten();
+        let text = self.format.encoding.has_utf8_fields().then(|| simdutf8::basic::from_utf8(bytes).ok()).flatten();
         let mut records = Records::new(bytes, self.format.delimiter, block.width);
         let mut fields = Fields::default();
         while let Some(record) = records.next(&mut fields) {
-            tally.rows_in += 1;
+            tally.begin(block.offset + records.start as u64);
             let width = records.width.unwrap_or_default();
             let row = match record {
                 Err(why) => Err(Violation::new(Rule::CsvSyntax, why)),

@@ -9,13 +9,14 @@ use proptest::strategy::ValueTree;
 use super::oracle::{self, Files};
 use super::{Compression, CsvFormat, Encoding, Format, Job, ROW_GROUP_TEXT_BYTES_MAX, Sizes, ingest_in};
 
-/// A table with a column of each type.
+/// A table with a column of each type; `id` was called `key`, and `n` both `m` and `o`.
 fn kinds() -> TableContract {
     let column =
         |name: &str, kind: &str, rest: &str| format!("      - {{name: {name}, physicalType: '{kind}'{rest}}}\n");
+    let former = |names: &str| format!(", customProperties: [{{property: formerNames, value: [{names}]}}]");
     let columns = [
-        column("id", "bigint", ", primaryKey: true, required: true"),
-        column("n", "integer", ""),
+        column("id", "bigint", &format!(", primaryKey: true, required: true{}", former("key"))),
+        column("n", "integer", &former("m, o")),
         column("d", "numeric(10,2)", ""),
         column("f", "double precision", ""),
         column("b", "boolean", ""),
@@ -25,7 +26,8 @@ fn kinds() -> TableContract {
         column("at", "timestamptz", ""),
     ];
     let text = format!(
-        "apiVersion: v3.1.0\nkind: DataContract\nid: kinds\nname: kinds\nversion: 1.0.0\nstatus: active\nschema:\n  - name: kinds\n    \
+        "apiVersion: v3.1.0\nkind: DataContract\nid: kinds\nname: kinds\nversion: 1.0.0\nstatus: active\n\
+         slaProperties: [{{property: latency, value: 1, unit: h, element: 'day, kinds.at'}}]\nschema:\n  - name: kinds\n    \
          physicalName: dm_core.kinds\n    properties:\n{}",
         columns.concat()
     );
@@ -161,10 +163,32 @@ fn sizes() -> impl Strategy<Value = (usize, usize, usize)> {
     (1usize..5, prop_oneof![1usize..40, 40usize..2_000], 1usize..9)
 }
 
+/// The member `control`, or none: definitions that agree with `kinds` and such that do not.
+fn control(kind: u8) -> String {
+    let of = |name: &str| serde_json::json!({"type": name});
+    let mut columns = serde_json::json!({
+        "id": of("INT64"), "n": of("INT32"), "d": {"type": "NUMERIC", "precision": 10, "scale": 2}, "f": of("DOUBLE"),
+        "b": of("BOOL"), "s": of("STRING"), "t": of("STRING"), "day": of("DATE32"), "at": of("TIMESTAMP"),
+    });
+    match kind {
+        0 => return String::new(),
+        1 => return "\"control\":{},".to_owned(),
+        2 => columns["n"] = of("INT64"),
+        3 => columns["n"] = of("STRING"),
+        4 => columns["o"] = of("INT32"),
+        5 => columns["more"] = of("MAP"),
+        6 => columns["t"] = serde_json::Value::Null,
+        7 => columns = serde_json::json!({"key": of("INT64")}),
+        _ => {}
+    }
+    format!("\"control\":{{\"table-def\":{{\"columns\":{columns},\"primary-key\":[\"id\"]}}}},")
+}
+
 fn json_line() -> impl Strategy<Value = String> {
-    let operation = prop::sample::select(vec!["load", "insert", "update", "delete", "insert", "upsert", "add-column"]);
+    let operations = ["load", "insert", "update", "delete", "insert", "update", "upsert", "add-column", "rename-table"];
+    let operation = (prop::sample::select(operations.to_vec()), 0u8..9);
     let separator = prop::sample::select(vec!["\n", "\n", "\n", "\r\n", "", " ", "\n\n"]);
-    (row(), operation, separator, 0u8..24, any::<bool>()).prop_map(|(row, operation, separator, odd, quoted)| {
+    (row(), operation, separator, 0u8..24, any::<bool>()).prop_map(|(row, (operation, kind), separator, odd, quoted)| {
         let mut data: Vec<(String, serde_json::Value)> = Vec::new();
         for (name, text) in COLUMNS.iter().zip(row) {
             let plain = serde_json::from_str(&text).ok().filter(|_| !quoted);
@@ -176,8 +200,19 @@ fn json_line() -> impl Strategy<Value = String> {
             1 => data.push(("more".to_owned(), 1.into())),
             2 => data.swap(0, 2),
             3 => data.truncate(1),
+            9 => data[1].0 = "m".to_owned(),
+            10 => data[0].0 = "key".to_owned(),
+            11 => data.push(("o".to_owned(), data[1].1.clone())),
+            12 => data.push(("m".to_owned(), 7.into())),
             _ => {}
         }
+        let old_key = match odd {
+            13 => "\"key\":13".to_owned(),
+            14 => "\"id\":14,\"key\":15".to_owned(),
+            _ => format!("\"id\":{odd}"),
+        };
+        let is_row = matches!(operation, "load" | "insert" | "update" | "delete");
+        let control = if is_row { String::new() } else { control(kind) };
         let members: Vec<_> = data.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
         let mut members = members.join(",");
         if odd == 4 {
@@ -185,7 +220,7 @@ fn json_line() -> impl Strategy<Value = String> {
         }
         let table = if odd == 5 { "other" } else { "kinds" };
         let text = format!(
-            "{{\"data\":{{{members}}},\"before-image\":{{\"id\":{odd}}},\"metadata\":{{\"timestamp\":\"2024-07-29T00:59:07.686557Z\",\
+            "{{\"data\":{{{members}}},\"before-image\":{{{old_key}}},{control}\"metadata\":{{\"timestamp\":\"2024-07-29T00:59:07.686557Z\",\
              \"record-type\":\"data\",\"operation\":\"{operation}\",\"partition-key-type\":\"schema-table\",\"schema-name\":\"dm_core\",\
              \"table-name\":\"{table}\",\"commit-timestamp\":\"2024-07-29T00:59:07.5Z\",\
              \"stream-position\":\"00000002/7C0073F8.{odd}.00000002/7C0073F8\"}}}}"
@@ -209,6 +244,8 @@ proptest! {
             0 => format.header = false,
             1 => text.push_str("t,id,more,s\n"),
             2 => text.push_str("\u{feff}\n\"id\",n,d,f,b,s,t,day,at\r\n"),
+            5 => text.push_str("key,o,d,f,b,s,t,day,at\n"),
+            6 => text.push_str("id,n,d,f,b,s,t,m,at\n"),
             _ => text.push_str("id,n,d,f,b,s,t,day,at\n"),
         }
         match header {
@@ -247,8 +284,8 @@ fn numbered() -> std::collections::BTreeMap<String, super::ColumnSource> {
 #[test]
 fn the_generators_make_good_and_bad_rows() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut made = [(0, 0); 2];
-    for _ in 0..60 {
+    let (mut made, mut told) = ([(0, 0); 2], std::collections::BTreeSet::new());
+    for _ in 0..80 {
         for (made, csv) in made.iter_mut().zip([true, false]) {
             let lines = if csv { csv_line().boxed() } else { json_line().boxed() };
             let lines = prop::collection::vec(lines, 4).new_tree(&mut runner).expect("lines").current().concat();
@@ -259,8 +296,10 @@ fn the_generators_make_good_and_bad_rows() {
             };
             let files = Pair::new(format).check(text.as_bytes(), 2, 100, 3).expect("readable");
             *made = (made.0 + files.outcome.rows_good, made.1 + files.outcome.rows_bad);
+            told.extend(files.outcome.schema_changes);
         }
     }
+    assert!(told.len() > 4, "{told:?}");
     assert!(made.iter().all(|(good, bad)| *good > 20 && *bad > 20), "{made:?}");
 }
 

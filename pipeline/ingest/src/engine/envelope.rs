@@ -21,8 +21,8 @@ pub(super) struct DmsRecord<'a> {
     pub(super) data: Option<Members<'a>>,
     #[serde(borrow, default)]
     pub(super) before_image: Option<Members<'a>>,
-    #[serde(default, rename = "control")]
-    _control: Option<serde_json::Value>,
+    #[serde(default)]
+    pub(super) control: Option<serde_json::Value>,
     #[serde(borrow)]
     pub(super) metadata: DmsMetadata<'a>,
 }
@@ -212,7 +212,7 @@ mod tests {
         assert_eq!(data, expected);
         let [before, expected] = images(borrowed.before_image.as_ref(), owned.before_image.as_ref());
         assert_eq!(before, expected);
-        assert_eq!(borrowed._control, owned.control);
+        assert_eq!(borrowed.control, owned.control);
         assert_eq!(borrowed.position().ok(), owned.position().ok());
         let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.0.clone().into_owned());
         let (found, expected) = (&borrowed.metadata, &owned.metadata);

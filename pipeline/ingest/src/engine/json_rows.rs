@@ -1,14 +1,16 @@
 //! DMS envelopes to rows.
 //!
 //! A column that is not a member is absent, not NULL. A delete tells its key and nothing else, whatever other members say. A
-//! record without a readable position is a violation: its place in the order is never guessed.
+//! record without a readable position is a violation: its place in the order is never guessed. A member under a former name of a
+//! column is the column's; under two names it must say the same.
 
-use lakebed_contract::TableContract;
 use lakebed_contract::envelope::{Operation, RecordType};
+use lakebed_contract::{Column, TableContract};
 use serde::Deserialize;
 
 use super::block::Block;
 use super::columns::{BronzeColumns, RowMark};
+use super::control_records::{self, ControlRecord};
 use super::envelope::{DmsRecord, Members};
 use super::json::{Splitter, Step};
 use super::record::{AWSDMS_RECORD, CONTROL_RECORD, Parse, Rule, Tally, Violation};
@@ -17,7 +19,16 @@ use super::{RECORD_BYTES_MAX, time};
 
 /// Reads the rows of one JSON object.
 pub(super) struct JsonRows<'t> {
-    pub(super) table: &'t TableContract,
+    table: &'t TableContract,
+    /// Former names of all columns.
+    former_names: Vec<&'t str>,
+}
+
+impl<'t> JsonRows<'t> {
+    pub(super) fn new(table: &'t TableContract) -> Self {
+        let former_names = table.columns.iter().flat_map(|column| &column.former_names).map(String::as_str).collect();
+        Self { table, former_names }
+    }
 }
 
 /// What a document is.
@@ -29,38 +40,40 @@ enum Found {
 
 impl Parse for JsonRows<'_> {
     fn parse(&self, block: &Block, columns: &mut BronzeColumns, tally: &mut Tally) {
-        let syntax = |at: usize, why: &str| {
-            let offset = block.offset + at as u64;
-            Violation::new(Rule::JsonSyntax, format!("{why} (document at byte {offset})"))
-        };
+        let place = |at: usize| block.offset + at as u64;
+        let syntax =
+            |at: usize, why: &str| Violation::new(Rule::JsonSyntax, format!("{why} (document at byte {})", place(at)));
         if let Some(why) = block.broken {
-            tally.rows_in += 1;
+            tally.begin(place(0));
             return tally.violation(syntax(0, why));
         }
         let bytes = block.bytes();
         // Checked once for all documents, where it holds for all.
-        let text = std::str::from_utf8(bytes).ok();
+        let text = simdutf8::basic::from_utf8(bytes).ok();
         let mut splitter = Splitter::default();
         loop {
-            if let Some((record, end)) = text.and_then(|text| record_at(text, splitter.at)) {
+            if let Some((start, record, end)) = text.and_then(|text| record_at(text, splitter.at)) {
                 splitter = Splitter::starting_at(end);
-                tally.rows_in += 1;
+                tally.begin(place(start));
                 let found = self.read_record(&record, columns, tally);
                 count(found, columns, tally);
                 continue;
             }
-            let found = match splitter.next(bytes, true) {
+            let step = splitter.next(bytes, true);
+            if let Step::Broken(at, _) | Step::Document(at, _) = step {
+                tally.begin(place(at));
+            }
+            let found = match step {
                 Step::Open | Step::Wreckage(..) => break,
                 Step::Broken(at, why) => Found::Bad(syntax(at, why)),
                 Step::Document(start, end) => match std::str::from_utf8(&bytes[start..end]) {
                     Err(_) => {
-                        let offset = block.offset + start as u64;
+                        let offset = place(start);
                         let reason = format!("not UTF-8 (document at byte {offset})");
                         Found::Bad(Violation::new(Rule::Encoding, reason))
                     }
                     Ok(document) => match serde_json::from_str::<DmsRecord<'_>>(document) {
                         Ok(record) => {
-                            tally.rows_in += 1;
                             let found = self.read_record(&record, columns, tally);
                             count(found, columns, tally);
                             continue;
@@ -74,7 +87,6 @@ impl Parse for JsonRows<'_> {
                     },
                 },
             };
-            tally.rows_in += 1;
             count(found, columns, tally);
         }
     }
@@ -91,9 +103,9 @@ fn count(found: Found, columns: &mut BronzeColumns, tally: &mut Tally) {
     }
 }
 
-/// The record that begins at `at` or after white space, and where it ends. `None` for whatever is wrong: that is told by the
-/// longer way.
-fn record_at(text: &str, at: usize) -> Option<(DmsRecord<'_>, usize)> {
+/// The record that stands at `at` or after white space, between where it begins and where it ends. `None` for whatever is wrong:
+/// that is told by the longer way.
+fn record_at(text: &str, at: usize) -> Option<(usize, DmsRecord<'_>, usize)> {
     let bytes = text.as_bytes();
     let start = at + bytes[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     if bytes.get(start) != Some(&b'{') {
@@ -102,12 +114,36 @@ fn record_at(text: &str, at: usize) -> Option<(DmsRecord<'_>, usize)> {
     let mut records = serde_json::Deserializer::from_str(text.get(start..)?).into_iter();
     let record = records.next()?.ok()?;
     let length = records.byte_offset();
-    (length <= RECORD_BYTES_MAX).then_some((record, start + length))
+    (length <= RECORD_BYTES_MAX).then_some((start, record, start + length))
 }
 
 /// The rule that drops a record of a table, if any does.
 pub(super) fn drop_rule(schema: &str, table: &str) -> Option<&'static str> {
     (schema.is_empty() || table.starts_with("awsdms_")).then_some(AWSDMS_RECORD)
+}
+
+/// What an image says of a column, under whichever of its names.
+fn named<'a>(image: &Members<'a>, column: &Column) -> Result<Option<&'a str>, Violation> {
+    or_former(image, image.find(&column.name), column)
+}
+
+/// What an image says of a column: `present`, which it says under the present name, or what stands under a former one.
+#[inline]
+fn or_former<'a>(image: &Members<'a>, present: Option<&'a str>, column: &Column) -> Result<Option<&'a str>, Violation> {
+    let mut told = present;
+    for former in column.former_names.iter().filter_map(|name| image.find(name)) {
+        if told.is_some_and(|told| told != former) {
+            return Err(two_values(column));
+        }
+        told = Some(former);
+    }
+    Ok(told)
+}
+
+/// The violation of a row that gives a column two values.
+pub(super) fn two_values(column: &Column) -> Violation {
+    let reason = format!("column `{}` has different values under its present and former names", column.name);
+    Violation::new(Rule::SchemaConflict, reason)
 }
 
 /// What can be said of a document that is no envelope we know.
@@ -152,7 +188,7 @@ impl JsonRows<'_> {
         }
         let operation = record.metadata.operation;
         if record.metadata.record_type == RecordType::Control || !operation.is_data() {
-            return Found::Dropped(CONTROL_RECORD);
+            return self.read_control(record, tally);
         }
         match self.read_row(record, columns, &mut tally.extra_values) {
             Ok(mark) => {
@@ -161,6 +197,19 @@ impl JsonRows<'_> {
             }
             Err(violation) => Found::Bad(violation.of(operation)),
         }
+    }
+
+    fn read_control(&self, record: &DmsRecord<'_>, tally: &mut Tally) -> Found {
+        let metadata = &record.metadata;
+        let control = ControlRecord {
+            schema: &metadata.schema_name,
+            table: &metadata.table_name,
+            operation: metadata.operation,
+            details: record.control.as_ref(),
+        };
+        let changes = control.changes(self.table);
+        changes.iter().for_each(|change| tally.schema_news.add(change.to_string()));
+        control_records::conflict(&changes, metadata.operation).map_or(Found::Dropped(CONTROL_RECORD), Found::Bad)
     }
 
     fn read_row(
@@ -192,7 +241,7 @@ impl JsonRows<'_> {
         let aligned = record.data.as_ref().map_or(0, |data| data.aligned_with(&table.columns));
         self.read_cells(record, aligned, columns)?;
         for (key, column) in table.key_columns().enumerate() {
-            let before = record.before_image.as_ref().and_then(|before| before.find(&column.name));
+            let before = record.before_image.as_ref().map_or(Ok(None), |before| named(before, column))?;
             columns.old_key(key, before.map_or(Ok(Value::Null), |json| Value::from_json(json, column))?);
         }
         let mark = RowMark {
@@ -205,20 +254,27 @@ impl JsonRows<'_> {
         // Last: only values of a row that is kept were ignored.
         if let Some(data) = &record.data {
             let matched = table.columns[aligned..].iter().filter(|column| data.find(&column.name).is_some()).count();
-            *extra_values += data.len().saturating_sub(aligned + matched) as u64;
+            let former = self.former_names.iter().filter(|name| data.find(name).is_some()).count();
+            *extra_values += data.len().saturating_sub(aligned + matched + former) as u64;
         }
         Ok(mark)
     }
 
     fn read_cells(&self, record: &DmsRecord<'_>, aligned: usize, columns: &mut BronzeColumns) -> Result<(), Violation> {
         let is_delete = record.metadata.operation == Operation::Delete;
-        let before = |name: &str| record.before_image.as_ref().and_then(|image: &Members<'_>| image.find(name));
+        let before = |column: &Column| record.before_image.as_ref().map_or(Ok(None), |image| named(image, column));
         for (at, column) in self.table.columns.iter().enumerate() {
-            let member = || record.data.as_ref()?.get(at, aligned, column);
+            let member = || match record.data.as_ref() {
+                Some(data) => or_former(data, data.get(at, aligned, column), column),
+                None => Ok(None),
+            };
             let json = match (is_delete, column.is_key) {
                 (true, false) => None,
-                (true, true) => member().filter(|json| *json != "null").or_else(|| before(&column.name)),
-                (false, _) => member(),
+                (true, true) => match member()?.filter(|json| *json != "null") {
+                    None => before(column)?,
+                    told => told,
+                },
+                (false, _) => member()?,
             };
             let value = json.map(|json| Value::from_json(json, column)).transpose()?;
             match (&value, column.is_key) {

@@ -3,7 +3,7 @@
 //! ```text
 //! bytes → inflate → UTF-8 → blocks of whole records → CSV records | JSON documents → typed rows → contract check → mask → Parquet
 //!                                                                              │ violation → quarantine (rule, reason,
-//!                                                                              │             row number; no values)
+//!                                                                              │             number, offset; no values)
 //!                                                                              └ dropped by a named rule, counted
 //! ```
 //!
@@ -12,7 +12,8 @@
 //! distinct values by the batch, and in the reason of an object that is refused for several. Its first block must be whole
 //! before its header is looked at, and its rows are looked at before later blocks are read.
 //!
-//! The contract's quality rules are counted between contract check and mask, and judged when the object ends.
+//! The contract's quality rules are counted between contract check and mask, and judged when the object ends; the newest values of
+//! its service levels are looked for there, too, and judged by whoever has a clock.
 //!
 //! Promises conservation (rows in = good + bad + dropped) and that an object which cannot be read to its end, or whose rows,
 //! where they are looked at, hold personal data in a column that the contract does not class, or whose rows break a quality rule
@@ -36,12 +37,14 @@ mod builders;
 mod columns;
 mod record;
 
+mod control_records;
 mod csv_plan;
 mod csv_rows;
 mod envelope;
 mod json_rows;
 
 mod audit;
+mod freshness;
 mod parquet;
 mod quality;
 mod quarantine;
@@ -60,7 +63,7 @@ mod oracle;
 #[cfg(test)]
 mod testing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 
 use lakebed_contract::TableContract;
@@ -150,6 +153,12 @@ pub struct Outcome {
     pub suspicions: BTreeMap<String, String>,
     /// Quality rules of severity `warning` or `info` that the good rows broke, a line each. No reason to refuse the object.
     pub broken_rules: Vec<String>,
+    /// The newest values, among the good rows, of the columns that the contract asks a latency of, by name; a column without any
+    /// value is left out. Microseconds since the epoch; a day counts by its end.
+    pub newest: BTreeMap<String, i64>,
+    /// What control records say of the table that its contract does not, a line each. Those in conflict with the contract are
+    /// quarantined beside it, the others dropped; none is a reason to refuse the object.
+    pub schema_changes: BTreeSet<String>,
 }
 
 impl Outcome {
@@ -261,7 +270,7 @@ fn ingest_in<B: Write + Send, Q: Write + Send>(
     match job.format {
         Format::Json => {
             let mut blocks = Blocks::new(bytes, json::JsonCutter::default(), sizes.block_bytes);
-            let rows = json_rows::JsonRows { table: job.table };
+            let rows = json_rows::JsonRows::new(job.table);
             pipeline::run(|buffer| Ok(blocks.next(buffer)?), &rows, outputs, job, sizes, progress)
         }
         Format::Csv(format) => {

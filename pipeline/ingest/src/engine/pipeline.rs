@@ -19,6 +19,7 @@ use std::thread;
 
 use super::block::Block;
 use super::columns::BronzeColumns;
+use super::freshness::Freshness;
 use super::quality::Probe;
 use super::record::{Parse, Tally};
 use super::sequence::{Outputs, Parsed};
@@ -30,6 +31,7 @@ struct Shared<'s, 'j, P, B: Write + Send, Q: Write + Send> {
     job: &'s Job<'j>,
     parser: &'s P,
     quality: Probe<'j>,
+    freshness: Freshness<'j>,
     state: Mutex<State<'j, B, Q>>,
     changed: Condvar,
 }
@@ -48,7 +50,8 @@ pub(super) fn run<'j, B: Write + Send, Q: Write + Send>(
 ) -> Result<Outcome, EngineError> {
     let threads = sizes.threads.max(1);
     let state = Mutex::new(State::new(outputs, threads));
-    let shared = Shared { job, parser, quality: Probe::new(job.table), state, changed: Condvar::new() };
+    let (quality, freshness) = (Probe::new(job.table), Freshness::new(job.table));
+    let shared = Shared { job, parser, quality, freshness, state, changed: Condvar::new() };
     thread::scope(|scope| {
         let shared = &shared;
         let helpers: Vec<_> = (1..threads)
@@ -195,9 +198,9 @@ impl<'j, P: Parse, B: Write + Send, Q: Write + Send> Shared<'_, 'j, P, B, Q> {
         let mut tally = Tally::default();
         self.parser.parse(block, columns, &mut tally);
         let rows = columns.take()?;
-        let counts = self.quality.count(&rows);
+        let (counts, newest) = (self.quality.count(&rows), self.freshness.newest(&rows));
         let masked = rows.into_iter().map(|rows| self.job.masker.mask(rows));
-        Ok(Parsed::new(masked.collect::<Result<_, _>>()?, tally, counts))
+        Ok(Parsed { newest, ..Parsed::new(masked.collect::<Result<_, _>>()?, tally, counts) })
     }
 }
 

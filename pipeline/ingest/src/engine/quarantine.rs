@@ -1,4 +1,8 @@
-//! The quarantine file of one raw object: which record broke which rule, and why. Never a value of the record.
+//! The quarantine file of one raw object: which record broke which rule, why, and where it begins. Never a value of the record.
+//!
+//! Its place is its number, and the offset of its first byte in the object's text as the readers get it: inflated, and in UTF-8
+//! where the object is UTF-16 (without the mark of UTF-16; the one of UTF-8 counts). Latin-1 and Windows-1252 stay a byte a
+//! character. So who may read the raw object finds the record, and nobody else learns more than that there is one.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -21,6 +25,7 @@ pub(super) struct QuarantineFile<'a, W: Write + Send> {
     source_object: &'a str,
     source_objects: StringBuilder,
     row_numbers: Int64Builder,
+    source_offsets: Int64Builder,
     rules: StringBuilder,
     reasons: StringBuilder,
     operations: StringBuilder,
@@ -33,6 +38,7 @@ impl<'a, W: Write + Send> QuarantineFile<'a, W> {
         let schema = Arc::new(Schema::new(vec![
             field("source_object", DataType::Utf8),
             field("row_number", DataType::Int64),
+            field("source_offset", DataType::Int64),
             field("rule", DataType::Utf8),
             field("reason", DataType::Utf8),
             field("_operation", DataType::Utf8),
@@ -43,6 +49,7 @@ impl<'a, W: Write + Send> QuarantineFile<'a, W> {
             source_object,
             source_objects: StringBuilder::new(),
             row_numbers: Int64Builder::new(),
+            source_offsets: Int64Builder::new(),
             rules: StringBuilder::new(),
             reasons: StringBuilder::new(),
             operations: StringBuilder::new(),
@@ -50,9 +57,15 @@ impl<'a, W: Write + Send> QuarantineFile<'a, W> {
         }
     }
 
-    pub(super) fn append(&mut self, row_number: u64, violation: &Violation) -> Result<(), EngineError> {
+    pub(super) fn append(
+        &mut self,
+        row_number: u64,
+        source_offset: u64,
+        violation: &Violation,
+    ) -> Result<(), EngineError> {
         self.source_objects.append_value(self.source_object);
         self.row_numbers.append_value(row_number.cast_signed());
+        self.source_offsets.append_value(source_offset.cast_signed());
         self.rules.append_value(violation.rule.as_str());
         self.reasons.append_value(&violation.reason);
         self.operations.append_option(violation.operation.map(|operation| operation.as_str()));
@@ -64,6 +77,7 @@ impl<'a, W: Write + Send> QuarantineFile<'a, W> {
         let columns: Vec<ArrayRef> = vec![
             Arc::new(self.source_objects.finish()),
             Arc::new(self.row_numbers.finish()),
+            Arc::new(self.source_offsets.finish()),
             Arc::new(self.rules.finish()),
             Arc::new(self.reasons.finish()),
             Arc::new(self.operations.finish()),

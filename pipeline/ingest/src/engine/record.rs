@@ -7,34 +7,56 @@ use lakebed_contract::envelope::Operation;
 
 use super::block::Block;
 use super::columns::BronzeColumns;
+use super::control_records::SchemaNews;
 
 /// What became of the records of one block, beside the rows that are good.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// Records read.
     pub(super) rows_in: u64,
-    /// Records that broke a rule, with their numbers from 1.
-    pub(super) violations: Vec<(u64, Violation)>,
+    /// Where the present record begins in the object's text.
+    offset: u64,
+    /// Records that broke a rule, in order.
+    pub(super) violations: Vec<Misfit>,
     /// Records dropped, by rule.
     pub(super) dropped: BTreeMap<&'static str, u64>,
     /// Values of columns the contract does not have.
     pub(super) extra_values: u64,
+    /// What control records say that the contract does not.
+    pub(super) schema_news: SchemaNews,
+}
+
+/// A record that broke a rule, and its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Misfit {
+    /// Number in its block, from 1.
+    pub(super) number: u64,
+    /// Where it begins in the object's text, in bytes.
+    pub(super) offset: u64,
+    pub(super) violation: Violation,
 }
 
 impl Tally {
-    /// Counts the present record as one that broke a rule.
-    pub(super) fn violation(&mut self, violation: Violation) {
-        self.violations.push((self.rows_in, violation));
+    /// Counts a record, the present one from here on, which begins at `offset` in the object's text.
+    #[inline]
+    pub(super) fn begin(&mut self, offset: u64) {
+        self.rows_in += 1;
+        self.offset = offset;
     }
 
-    /// Memory of the violations; everything else is small.
+    /// Counts the present record as one that broke a rule.
+    pub(super) fn violation(&mut self, violation: Violation) {
+        self.violations.push(Misfit { number: self.rows_in, offset: self.offset, violation });
+    }
+
+    /// Memory of the violations and of what control records say; everything else is small.
     pub(super) fn memory_bytes(&self) -> usize {
         let reason = |reason: &Cow<'static, str>| match reason {
             Cow::Borrowed(_) => 0,
             Cow::Owned(text) => text.capacity(),
         };
-        let reasons: usize = self.violations.iter().map(|(_, violation)| reason(&violation.reason)).sum();
-        self.violations.capacity() * size_of::<(u64, Violation)>() + reasons
+        let reasons: usize = self.violations.iter().map(|misfit| reason(&misfit.violation.reason)).sum();
+        self.violations.capacity() * size_of::<Misfit>() + reasons + self.schema_news.memory_bytes()
     }
 
     /// Counts the present record as dropped.
@@ -49,7 +71,7 @@ pub(super) trait Parse: Sync {
     fn parse(&self, block: &Block, columns: &mut BronzeColumns, tally: &mut Tally);
 }
 
-/// Rule that drops DMS table events.
+/// Rule that drops DMS table events which the contract can live with.
 pub(super) const CONTROL_RECORD: &str = "control-record";
 /// Rule that drops records of DMS's own `awsdms_*` tables.
 pub(super) const AWSDMS_RECORD: &str = "awsdms-record";
@@ -83,6 +105,8 @@ pub(super) enum Rule {
     Null,
     /// A required column that the CSV header does not have.
     MissingColumn,
+    /// A table event that contradicts the contract, or two different values for one column under its names.
+    SchemaConflict,
 }
 
 impl Rule {
@@ -102,6 +126,7 @@ impl Rule {
             Self::Type => "type",
             Self::Null => "null",
             Self::MissingColumn => "missing-column",
+            Self::SchemaConflict => "schema-conflict",
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Blocks in input order again: rows get their numbers, violations go to quarantine, good rows are looked at once more and become
-//! row groups; what the quality rules counted is added up.
+//! row groups; what the quality rules counted is added up, and the newest of the newest values kept.
 //!
 //! One thread at a time works here. Knows nothing of threads, and nothing of how a block was read.
 
@@ -9,6 +9,8 @@ use lakebed_contract::TableContract;
 use lakebed_mask::MaskedBatch;
 
 use super::audit::Audit;
+use super::control_records::SchemaNews;
+use super::freshness::{Freshness, Newest};
 use super::parquet::{BronzeFile, RowGroupEncoder, RowGroupTasks};
 use super::quality::{Counts, Quality};
 use super::quarantine::QuarantineFile;
@@ -24,6 +26,8 @@ pub(super) struct Parsed {
     pub(super) tally: Tally,
     /// What the quality rules count in the good rows.
     pub(super) counts: Counts,
+    /// The newest values in the good rows.
+    pub(super) newest: Newest,
     /// Memory of all of it.
     pub(super) memory_bytes: usize,
 }
@@ -32,7 +36,7 @@ impl Parsed {
     pub(super) fn new(rows: Vec<MaskedBatch>, tally: Tally, counts: Counts) -> Self {
         let row_bytes: usize = rows.iter().map(|rows| rows.batch().get_array_memory_size()).sum();
         let memory_bytes = row_bytes + tally.memory_bytes() + counts.memory_bytes();
-        Self { rows, tally, counts, memory_bytes }
+        Self { rows, tally, counts, newest: Newest::default(), memory_bytes }
     }
 }
 
@@ -50,10 +54,12 @@ impl<'j, B: Write + Send, Q: Write + Send> Outputs<'j, B, Q> {
                 table: job.table,
                 audit: Audit::new(job.table),
                 quality: Quality::new(job.table),
+                newest: Newest::default(),
                 quarantine: QuarantineFile::new(quarantine, job.source_object),
                 row_groups: RowGroups::new(sizes.row_group_rows, sizes.row_group_text_bytes),
                 encoder: None,
                 groups: 0,
+                schema_news: SchemaNews::default(),
                 outcome: Outcome::default(),
             }),
         }
@@ -65,21 +71,25 @@ pub(super) struct Sequencer<'j, Q: Write + Send> {
     table: &'j TableContract,
     audit: Audit<'j>,
     quality: Quality<'j>,
+    newest: Newest,
     quarantine: QuarantineFile<'j, Q>,
     row_groups: RowGroups,
     /// Made with the first row group.
     encoder: Option<RowGroupEncoder>,
     groups: u64,
+    schema_news: SchemaNews,
     outcome: Outcome,
 }
 
 impl<Q: Write + Send> Sequencer<'_, Q> {
     /// Takes the next block; returns the row groups that it completed, as the tasks that encode them.
     pub(super) fn take(&mut self, parsed: Parsed) -> Result<Vec<RowGroupTasks>, EngineError> {
-        let Parsed { rows, tally, counts, .. } = parsed;
+        let Parsed { rows, tally, counts, newest, .. } = parsed;
         self.quality.add(counts);
-        for (number, violation) in &tally.violations {
-            self.quarantine.append(self.outcome.rows_in + number, violation)?;
+        self.newest.merge(newest);
+        self.schema_news.merge(tally.schema_news);
+        for misfit in &tally.violations {
+            self.quarantine.append(self.outcome.rows_in + misfit.number, misfit.offset, &misfit.violation)?;
         }
         let outcome = &mut self.outcome;
         outcome.rows_in += tally.rows_in;
@@ -111,6 +121,8 @@ impl<Q: Write + Send> Sequencer<'_, Q> {
     pub(super) fn finish(mut self) -> Result<(Option<RowGroupTasks>, Outcome), EngineError> {
         self.outcome.suspicions = self.audit.finish()?;
         self.outcome.broken_rules = self.quality.finish()?;
+        self.outcome.newest = Freshness::new(self.table).by_name(std::mem::take(&mut self.newest));
+        self.outcome.schema_changes = std::mem::take(&mut self.schema_news).into_texts();
         let last = self.row_groups.finish().map(|group| self.tasks(group)).transpose()?;
         let written = self.quarantine.close()?;
         let outcome = self.outcome;

@@ -211,8 +211,9 @@ impl<'j, B: Write + Send, Q: Write + Send> State<'j, B, Q> {
             }
             Done::Parsed(number, parsed, buffer) => {
                 self.parsed_bytes += parsed.as_ref().map_or(0, |parsed| parsed.memory_bytes);
-                self.parsed.insert(number, (buffer.len(), parsed));
-                if self.spare_buffers.len() < self.blocks_max && buffer.len() <= SPARE_BUFFER_BYTES_MAX {
+                // What it holds, not what the last record left of it.
+                self.parsed.insert(number, (buffer.capacity(), parsed));
+                if self.spare_buffers.len() < self.blocks_max && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX {
                     self.spare_buffers.push(buffer);
                 }
             }

@@ -109,7 +109,14 @@ mod tests {
 
     fn column(type_name: &str) -> Column {
         let column_type = ColumnType::parse(type_name).expect("known type");
-        Column { name: "c".to_owned(), column_type, nullable: true, is_key: false, class: None }
+        Column {
+            name: "c".to_owned(),
+            column_type,
+            nullable: true,
+            is_key: false,
+            class: None,
+            former_names: Vec::new(),
+        }
     }
 
     #[test]

@@ -5,17 +5,18 @@
 //! overwrites with the same bytes. The two routes differ in their threads only.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use lakebed_contract::control::{ControlRecord, Status};
-use lakebed_contract::{
-    Handler, HandlerError, Invocation, MaskedColumn, RunEvent, Stage, TableContract, Timestamp, layout,
-};
+use lakebed_contract::{Handler, HandlerError, Invocation, MaskedColumn, RunEvent, Stage, TableContract, layout};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
+use super::late_log::LateLog;
+use super::schema_log::SchemaLog;
 use crate::control::{ClaimAnswer, Finish, LEASE, Lease};
 use crate::engine::{Compression, EngineError, Format, Job, Outcome, ingest};
 use crate::error::{IngestError, with_sources};
@@ -33,6 +34,10 @@ pub(super) struct BronzeIngestor {
     pub(super) threads: usize,
     /// Columns that were warned of.
     pub(super) warned: Mutex<BTreeSet<String>>,
+    /// Schema changes that were told.
+    pub(super) schema_log: Arc<SchemaLog>,
+    /// Late objects that were told.
+    pub(super) late_log: Arc<LateLog>,
 }
 
 #[async_trait]
@@ -117,8 +122,13 @@ impl BronzeIngestor {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let object_bytes = object.length.unwrap_or(0);
-        let (outcome, spools) = match self.run_engine(input, lease, table, object, format).await {
-            Ok(run) => run,
+        let published = async {
+            let (outcome, spools) = self.run_engine(input, table, object, format).await?;
+            let outputs = self.publish(input, table, &outcome, &spools).await?;
+            Ok((outcome, outputs))
+        };
+        let (outcome, outputs) = match self.keeping(lease, published).await {
+            Ok(published) => published,
             Err(IngestError::Engine { key, source }) => match *source {
                 EngineError::Unreadable { reason } => return Ok(Err(Refusal(reason))),
                 other => return Err(IngestError::Engine { key, source: Box::new(other) }),
@@ -127,7 +137,22 @@ impl BronzeIngestor {
         };
         self.report(&input.key, &outcome);
         self.warn(&input.key, table, &outcome);
+        let changes = outcome.schema_changes.iter().cloned();
+        self.schema_log.tell(&self.worker.context.events, &table.name, changes, &format!("`{}`", input.key));
+        let context = &self.worker.context;
+        self.late_log.tell(&context.events, &input.key, table, &outcome.newest, context.clock.now());
         self.worker.context.events.progress(Stage::Bronze, &table.name, 0, object_bytes);
+        Ok(Ok((finish(&outcome, outputs), outcome.coverage.report())))
+    }
+
+    /// Puts the two files; returns the keys of bronze.
+    async fn publish(
+        &self,
+        input: &ObjectInput,
+        table: &TableContract,
+        outcome: &Outcome,
+        spools: &Spools,
+    ) -> Result<Vec<String>, IngestError> {
         let mut outputs = Vec::new();
         if outcome.rows_good > 0 {
             let key = layout::bronze_key(table, &input.pk);
@@ -137,14 +162,33 @@ impl BronzeIngestor {
         if outcome.rows_bad > 0 {
             self.worker.put(&layout::quarantine_key(table, &input.pk), spools.quarantine.path()).await?;
         }
-        Ok(Ok((finish(&outcome, outputs), outcome.coverage.report())))
+        Ok(outputs)
     }
 
-    /// Feeds the engine, which runs on a blocking thread, and keeps the lease alive meanwhile.
+    /// Renews the lease for as long as the work takes. Who has lost it stops: the work would not count. A renewal that fails is
+    /// made good by the next one, of which there are two before the lease ends.
+    async fn keeping<T>(
+        &self,
+        lease: &Lease,
+        work: impl Future<Output = Result<T, IngestError>>,
+    ) -> Result<T, IngestError> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = self.worker.context.clock.sleep(RENEW_AFTER) => match self.worker.control.renew(lease).await {
+                    Ok(()) => {}
+                    Err(lost @ IngestError::LeaseLost { .. }) => return Err(lost),
+                    Err(error) => tracing::warn!(pk = lease.pk, error = with_sources(&error), "failed to renew a lease"),
+                },
+            }
+        }
+    }
+
+    /// Feeds the engine, which runs on a blocking thread.
     async fn run_engine(
         &self,
         input: &ObjectInput,
-        lease: &Lease,
         table: &TableContract,
         object: OpenObject,
         format: Format,
@@ -175,21 +219,7 @@ impl BronzeIngestor {
                 outcome.map(|outcome| (outcome, spools))
             }
         });
-        let mut renewed: Timestamp = context.clock.now();
-        let renew = || {
-            let now = context.clock.now();
-            let due = now.since(renewed) >= RENEW_AFTER;
-            if due {
-                renewed = now;
-            }
-            async move {
-                if !due {
-                    return Ok(());
-                }
-                self.worker.control.renew(lease).await.map_err(|error| with_sources(&error))
-            }
-        };
-        sender.send_all(object.body, object.length, renew).await;
+        sender.send_all(object.body, object.length).await;
         engine.await.map_err(|_| IngestError::Panicked { key: input.key.clone() })?.map_err(failed)
     }
 

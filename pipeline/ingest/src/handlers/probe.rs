@@ -44,7 +44,7 @@ impl RowProbe {
         let (sender, reader) = body_channel();
         let counting =
             tokio::task::spawn_blocking(move || count_records(reader, compression, &format, PROBE_RECORDS_MAX));
-        sender.send_all(object.body, object.length, || async { Ok(()) }).await;
+        sender.send_all(object.body, object.length).await;
         let counted = counting.await.map_err(|_| IngestError::Panicked { key: input.key.clone() })?;
         counted.map_err(|source| IngestError::Engine { key: input.key.clone(), source: Box::new(source) })
     }

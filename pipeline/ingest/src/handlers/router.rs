@@ -2,7 +2,8 @@
 //!
 //! One answer per record: `Ok` with the record itself, ending in a newline so that objects can be read by line; `Dropped` for
 //! control records and for DMS's own tables; `ProcessingFailed`, which Firehose puts under the error prefix, for what has no
-//! table in this lake. Looks at `metadata` only: whether a row keeps its contract is the ingestor's question.
+//! table in this lake. Looks at `metadata` only: whether a row keeps its contract is the ingestor's question. What a control
+//! record says that the contract does not is told in the log; where the record goes does not depend on it.
 
 use std::sync::Arc;
 
@@ -10,10 +11,11 @@ use async_trait::async_trait;
 use aws_lambda_events::firehose::{KinesisFirehoseEvent, KinesisFirehoseResponse, KinesisFirehoseResponseRecord};
 use lakebed_contract::envelope::Operation;
 use lakebed_contract::handler::FIREHOSE_ROUTER;
-use lakebed_contract::{Handler, HandlerError, Invocation, Lake};
+use lakebed_contract::{EventSink, Handler, HandlerError, Invocation, Lake, schema_changes};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::schema_log::SchemaLog;
 use crate::error::IngestError;
 
 /// Name of the partition key in the stream's prefix.
@@ -21,6 +23,9 @@ const PARTITION_KEY: &str = "table_name";
 
 pub(super) struct FirehoseRouter {
     pub(super) lake: Arc<Lake>,
+    pub(super) events: EventSink,
+    /// Schema changes that were told.
+    pub(super) schema_log: Arc<SchemaLog>,
 }
 
 #[async_trait]
@@ -42,7 +47,10 @@ impl Handler for FirehoseRouter {
                     }
                     "Ok"
                 }
-                Route::Drop => "Dropped",
+                Route::Drop => {
+                    self.tell_schema_changes(&data.0);
+                    "Dropped"
+                }
                 Route::Fail => "ProcessingFailed",
             };
             answer.result = Some(result.to_owned());
@@ -54,6 +62,20 @@ impl Handler for FirehoseRouter {
     }
 }
 
+impl FirehoseRouter {
+    /// Tells what a dropped record says of a table of this lake, if it is a control record.
+    fn tell_schema_changes(&self, data: &[u8]) {
+        let Ok(ControlRecord { control, metadata }) = serde_json::from_slice(data) else { return };
+        let Ok(operation) = serde_json::from_value::<Operation>(metadata.operation.into()) else { return };
+        let table = self.lake.table(&metadata.table_name).filter(|table| table.schema == metadata.schema_name);
+        if let Some(table) = table {
+            let changes = schema_changes(table, operation, control.as_ref());
+            let changes = changes.iter().map(ToString::to_string);
+            self.schema_log.tell(&self.events, &table.name, changes, "the stream");
+        }
+    }
+}
+
 enum Route {
     Table(String),
     Drop,
@@ -62,6 +84,13 @@ enum Route {
 
 #[derive(Deserialize)]
 struct Record {
+    metadata: Metadata,
+}
+
+#[derive(Deserialize)]
+struct ControlRecord {
+    #[serde(default)]
+    control: Option<Value>,
     metadata: Metadata,
 }
 
@@ -89,14 +118,24 @@ fn route(lake: &Lake, data: &[u8]) -> Route {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
+    use lakebed_contract::RunEvent;
     use serde_json::json;
 
     use super::*;
 
+    fn router(events: EventSink) -> FirehoseRouter {
+        FirehoseRouter { lake: Arc::new(Lake::beer()), events, schema_log: Arc::default() }
+    }
+
     async fn answer(data: &str) -> Value {
-        let router = FirehoseRouter { lake: Arc::new(Lake::beer()) };
+        ask(&router(EventSink::default()), data).await
+    }
+
+    async fn ask(router: &FirehoseRouter, data: &str) -> Value {
         let invocation = Invocation { request_id: "r".to_owned(), memory_mib: 128 };
         let request = json!({
             "invocationId": "i", "deliveryStreamArn": "arn", "sourceKinesisStreamArn": "arn", "region": "us-east-1",
@@ -149,8 +188,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_control_record_says_is_told_once_and_the_record_dropped() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let events = EventSink::new({
+            let lines = Arc::clone(&lines);
+            move |event| {
+                if let RunEvent::Log { message } = event {
+                    lines.lock().expect("no panic").push(message);
+                }
+            }
+        });
+        let router = router(events);
+        let control = record("control", "add-column", "dm_core", "brewery");
+        let mut control: Value = serde_json::from_str(&control).expect("JSON");
+        let text = |nullable: bool| json!({"type": "STRING", "nullable": nullable});
+        control["control"] = json!({"table-def": {"primary-key": ["brewery_id"], "columns": {
+            "brewery_id": {"type": "INT64", "nullable": false}, "brewery_name": text(false), "city": text(true),
+            "state": text(true), "ibu": {"type": "INT32", "nullable": true}}}});
+        for _ in 0..2 {
+            assert_eq!(ask(&router, &control.to_string()).await["result"], "Dropped");
+        }
+        // Of a table of another lake nothing is known.
+        assert_eq!(ask(&router, &record("control", "add-column", "dm_core", "wine")).await["result"], "Dropped");
+        let told = lines.lock().expect("no panic").clone();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("schema of `brewery`: column `ibu` (INT32) is new"), "{told:?}");
+    }
+
+    #[tokio::test]
     async fn a_payload_that_is_no_request_is_refused_without_its_content() {
-        let router = FirehoseRouter { lake: Arc::new(Lake::beer()) };
+        let router = router(EventSink::default());
         let invocation = Invocation { request_id: "r".to_owned(), memory_mib: 128 };
         let refused = router.invoke(&invocation, json!({"records": "ana@x.com"})).await.expect_err("refused");
         assert!(!refused.retryable && !refused.to_string().contains("ana@x.com"));

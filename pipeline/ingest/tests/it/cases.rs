@@ -1,6 +1,6 @@
 //! The nasty cases that end in bronze, by their numbers in the catalogue of change-data-capture troubles.
 //!
-//! Each test is what the engine owes to its case. What other stages owe (retries and statuses, the limits of the stream, casts
+//! Cases 28 and 29 go on in `evolution`. Each test is what the engine owes to its case. What other stages owe (retries and statuses, the limits of the stream, casts
 //! in silver) is tested with them.
 
 use lakebed_contract::TableContract;
@@ -307,6 +307,7 @@ fn case_28_rows_before_and_after_a_new_column_are_read_from_one_object() {
         let run = ingest(&Bench::json("brewery"), text.as_bytes());
         assert_eq!((run.outcome.rows_good, run.outcome.rows_bad, run.outcome.extra_values), (2, 0, 1));
         assert_eq!(run.outcome.rows_dropped(), u64::from(text.contains("add-column")));
+        assert_eq!(run.outcome.schema_changes.len() as u64, run.outcome.rows_dropped(), "told that something changed");
     }
     // The contract has it already: old rows lack it, which is not the same as NULL.
     let old = brewery("insert", "\"brewery_id\":1,\"brewery_name\":\"A\"");

@@ -3,9 +3,11 @@
 //! It is refused as a whole or ingested with every record accounted for, on any number of threads and in blocks of any size with
 //! the same bytes; it never panics. Knows nothing of what a good object is: tests bring the objects.
 
+use std::io::Read;
+
 use lakebed_contract::{Lake, TableContract};
 use lakebed_ingest::engine::{
-    BLOCK_BYTES, Compression, EngineError, Format, Job, Outcome, count_records, ingest_in_blocks,
+    BLOCK_BYTES, Compression, Encoding, EngineError, Format, Job, Outcome, count_records, ingest_in_blocks, open_object,
 };
 use lakebed_mask::{Coverage, MaskKey, Masker, TableMasker};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -54,7 +56,53 @@ impl Check {
         assert!(places.iter().all(|place| (1..=outcome.rows_in).contains(place)), "records that were read");
         let counted = count_records(object, compression, &self.format, u64::MAX).expect("counted");
         assert_eq!(counted, outcome.rows_in, "the probe counts what is read");
+        self.check_offsets(object, compression, &first);
         Ok(first)
+    }
+
+    /// Each record that broke a rule begins where the quarantine file says: what stands before is the records before it, and the
+    /// rest is it and those behind it. Asked of the first, the last and one in the middle.
+    #[track_caller]
+    fn check_offsets(&self, object: &[u8], compression: Compression, run: &Run) {
+        let number = |text: &str| text.parse::<u64>().expect("a number");
+        let places = rows(&run.quarantine, &["row_number", "source_offset"]);
+        let places: Vec<(u64, u64)> =
+            places.lines().filter_map(|line| line.split_once('|')).map(|(row, at)| (number(row), number(at))).collect();
+        assert_eq!(places.len() as u64, run.outcome.rows_bad, "each has a place");
+        assert!(places.is_sorted_by(|one, next| one.1 < next.1), "and none that of another");
+        let Some(text) = self.text(object, compression) else { return };
+        let count = |text: &[u8]| count_records(text, Compression::Plain, &self.format, u64::MAX).expect("counted");
+        // With a document before them, so that nothing of them is taken for a mark of another encoding.
+        let documents = |part: &[u8]| count(&[&b"{}\n"[..], part].concat()) - 1;
+        let some = [0, places.len() / 2, places.len().saturating_sub(1)];
+        for (row, at) in some.into_iter().filter_map(|place| places.get(place)) {
+            let (before, rest) = text.split_at(usize::try_from(*at).expect("in memory"));
+            let told = format!("the record before number {row} ends at byte {at}");
+            match self.format {
+                Format::Json => {
+                    let before = before.strip_prefix(b"\xef\xbb\xbf").unwrap_or(before);
+                    assert_eq!(documents(before), row - 1, "{told}");
+                    assert!(rest.first().is_some_and(|byte| !byte.is_ascii_whitespace()), "with its first byte");
+                    assert_eq!(documents(rest), run.outcome.rows_in + 1 - row, "number {row} begins at byte {at}");
+                }
+                // What stands before may be nothing but a mark.
+                Format::Csv(_) => {
+                    assert_eq!(count(before), row - 1, "{told}");
+                    assert!(matches!(before, [] | [0xef, 0xbb, 0xbf] | [.., b'\n']), "a line begins there");
+                }
+            }
+        }
+    }
+
+    /// What an object that was read holds once it is inflated; `None` where offsets are not those of its bytes.
+    fn text(&self, object: &[u8], compression: Compression) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        open_object(object, compression).expect("opened before").read_to_end(&mut text).expect("inflated before");
+        let is_utf16 = match &self.format {
+            Format::Csv(csv) => matches!(csv.encoding, Encoding::Utf16 | Encoding::Utf16Le | Encoding::Utf16Be),
+            Format::Json => false,
+        };
+        (!is_utf16 && !matches!(text[..], [0xff, 0xfe, ..] | [0xfe, 0xff, ..])).then_some(text)
     }
 
     /// The reason of an object that one thread has refused: the same by several, and in other blocks one, too.

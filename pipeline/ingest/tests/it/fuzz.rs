@@ -234,9 +234,17 @@ fn csv_is_read_as_the_plainest_reader_reads_it() {
     ]);
 }
 
+/// `brewery`, whose `city` was called `town`.
+fn brewery_once_in_a_town() -> TableContract {
+    let mut table = beer_table("brewery");
+    let city = table.columns.iter_mut().find(|column| column.name == "city").expect("a column");
+    city.former_names.push("town".to_owned());
+    table
+}
+
 #[test]
 fn csv_with_any_header_conserves_records() {
-    let check = Check::new(beer_table("brewery"), Format::Csv(CsvFormat::default()));
+    let check = Check::new(brewery_once_in_a_town(), Format::Csv(CsvFormat::default()));
     let seeds: Vec<&[u8]> = vec![
         &b"brewery_id,brewery_name,city,state\n"[..],
         b"state,city,brewery_name,brewery_id\r\n",
@@ -258,6 +266,7 @@ fn csv_with_any_header_conserves_records() {
         "brewery_id,brewery_name,city,state\n",
         "state,brewery_name,brewery_id\r\n",
         "\u{feff}brewery_id,brewery_name\n",
+        "brewery_id,brewery_name,town,state\n",
         "",
     ]);
     let seen = Seen::default();
@@ -280,16 +289,22 @@ fn json_of_any_kind_conserves_records() {
     const METADATA: &[u8] =
         b"\"metadata\":{\"timestamp\":\"2024-07-29T00:59:07.5Z\",\"record-type\":\"data\",\"operation\":\"load\",\
         \"partition-key-type\":\"schema-table\",\"schema-name\":\"dm_core\",\"table-name\":\"brewery\"}";
-    let record = [&b"{\"data\":{\"brewery_id\":7,\"brewery_name\":\"A\\u0000\"},"[..], METADATA, b"}"].concat();
+    let data: &[u8] = b"{\"data\":{\"brewery_id\":7,\"brewery_name\":\"A\\u0000\",\"town\":\"X\"},";
+    let record = [data, METADATA, b"}"].concat();
     let pretty: serde_json::Value = serde_json::from_slice(&record).expect("JSON");
     let pretty = serde_json::to_string_pretty(&pretty).expect("serialises").into_bytes();
-    let control = [&b"{\"control\":{},"[..], METADATA, b"}\n"].concat();
+    // A column that the contract lacks, and nothing that contradicts it.
+    let definition: &[u8] = b"{\"control\":{\"table-def\":{\"columns\":{\"brewery_id\":{\"type\":\"INT64\"},\
+        \"brewery_name\":{\"type\":\"STRING\"},\"town\":{\"type\":\"STRING\"},\"state\":{\"type\":\"STRING\"},\
+        \"ibu\":{\"type\":\"INT32\"}}}},";
+    let control = [definition, METADATA, b"}\n"].concat();
     let control = String::from_utf8(control).expect("text").replace("\"data\"", "\"control\"").into_bytes();
     let line = [&record[..], b"\n"].concat();
     let mut seeds: Vec<&'static [u8]> = vec![
         &b"{\"data\":{"[..],
         b"\"brewery_id\":1",
         b"\"brewery_name\":\"x\"",
+        b"\"town\":\"x\"",
         b",",
         b"},",
         METADATA,
@@ -319,17 +334,18 @@ fn json_of_any_kind_conserves_records() {
         seeds.push(&whole[..whole.len() / 2]);
         seeds.push(&whole[whole.len() / 2..]);
     }
-    let check = Check::new(beer_table("brewery"), Format::Json);
+    let check = Check::new(brewery_once_in_a_town(), Format::Json);
     let seen = Seen::default();
     run(1_200, pieces(seeds, 16), |bytes| match check.run(&bytes, Compression::Plain) {
         Ok(run) => {
             seen.add("objects with rows", u64::from(run.outcome.rows_good > 0));
             seen.add("bad rows", run.outcome.rows_bad);
             seen.add("dropped", run.outcome.rows_dropped());
+            seen.add("changes", run.outcome.schema_changes.len() as u64);
         }
         Err(_) => seen.add("refused", 1),
     });
-    seen.at_least(&[("objects with rows", 400), ("bad rows", 1_000), ("dropped", 200)]);
+    seen.at_least(&[("objects with rows", 400), ("bad rows", 1_000), ("dropped", 200), ("changes", 50)]);
 }
 
 // --- compressed framing

@@ -17,6 +17,7 @@ fn table(columns: &[(&str, ColumnType)]) -> TableContract {
         nullable: !is_key,
         is_key,
         class,
+        former_names: Vec::new(),
     };
     let mut all = vec![column("id", ColumnType::Bigint, true, None)];
     all.extend(columns.iter().map(|(class, of)| column(class, *of, false, Some((*class).to_owned()))));
@@ -28,6 +29,7 @@ fn table(columns: &[(&str, ColumnType)]) -> TableContract {
         partition: None,
         load: lakebed_contract::table::LoadRoute::Stream,
         quality: Vec::new(),
+        service_levels: Default::default(),
         generated_rows: None,
     }
 }

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use lakebed_contract::TableContract;
+use lakebed_contract::sla::{Latency, ServiceLevels};
 use serde_json::Value;
 
 use crate::command_line::lakebed;
@@ -67,6 +70,21 @@ fn readme_shows_the_patch_that_is_applied_here() {
     let readme = std::fs::read_to_string(readme).expect("README.md");
     let shown = readme.split("```diff\n").nth(1).and_then(|rest| rest.split("```").next());
     assert_eq!(shown, Some(FIFTH_TABLE));
+}
+
+/// The service levels of README.md belong to the contract of its fifth table.
+#[test]
+fn readme_shows_service_levels_that_are_read() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = std::fs::read_to_string(readme).expect("README.md");
+    let mut blocks = readme.split("```yaml\n").filter_map(|rest| rest.split("```").next());
+    let shown = blocks.find(|block| block.starts_with("slaProperties:")).expect("an example");
+    let added = FIFTH_TABLE.split("+++ b/contracts/checkin.yaml\n").nth(1).expect("a contract").lines().skip(1);
+    let contract: String = added.map_while(|line| line.strip_prefix('+')).map(|line| format!("{line}\n")).collect();
+    let table = TableContract::from_odcs_yaml("checkin.yaml", &(contract + shown)).expect("valid");
+    let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+    let latency = Latency { column: "checked_in_at".to_owned(), allowed: hours(2) };
+    assert_eq!(table.service_levels, ServiceLevels { latencies: vec![latency], frequency: Some(hours(24)) });
 }
 
 /// Replaces the beer in `lake` by `tables` (name, properties) in schema `shop`, with one gold model over `basket`.

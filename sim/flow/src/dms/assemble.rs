@@ -15,6 +15,9 @@ use super::pgoutput::{Message, RelationColumn};
 use super::shape::{ColumnShape, TableShape};
 use super::sink::SinkRecord;
 
+/// `pg_class.relreplident` of a table whose identity is its primary key.
+const IDENTITY_IS_KEY: u8 = b'd';
+
 /// Assembles records; one per task.
 pub(super) struct Assembler {
     builder: EnvelopeBuilder,
@@ -59,7 +62,9 @@ impl Assembler {
                 }
                 return Ok(Some(end_lsn));
             }
-            Message::Relation { id, schema, name, columns, .. } => self.learn(id, schema, name, &columns, now, out),
+            Message::Relation { id, schema, name, replica_identity, columns } => {
+                self.learn(id, (schema, name), replica_identity, &columns, now, out);
+            }
             Message::Insert { relation, new } => {
                 self.change(relation, lsn, out, |builder, table, place| builder.insert(table, &new, place, now))?
             }
@@ -104,8 +109,8 @@ impl Assembler {
     fn learn(
         &mut self,
         id: u32,
-        schema: &str,
-        name: &str,
+        (schema, name): (&str, &str),
+        replica_identity: u8,
         columns: &[RelationColumn<'_>],
         now: Timestamp,
         out: &mut Vec<SinkRecord>,
@@ -115,7 +120,7 @@ impl Assembler {
             self.relations.insert(id, None);
             return;
         };
-        let shape = reshape(known, columns);
+        let shape = reshape(known, replica_identity, columns);
         if self.builder.settings().include_table_alter_operations {
             for operation in alterations(known, &shape) {
                 out.push(self.builder.record(&shape, &self.builder.control(&shape, operation, now)));
@@ -133,18 +138,23 @@ impl Assembler {
     }
 }
 
-/// The stream's columns; what the stream does not tell (nullability, the primary key) comes from the shape before.
-fn reshape(known: &TableShape, columns: &[RelationColumn<'_>]) -> TableShape {
+/// The stream's columns; what the stream does not tell (nullability, and the primary key unless it is the replica identity) comes
+/// from the shape before, by name: with a full replica identity a key column that is renamed is none for the rest of the task.
+fn reshape(known: &TableShape, replica_identity: u8, columns: &[RelationColumn<'_>]) -> TableShape {
     let columns = columns
         .iter()
         .map(|column| {
             let before = known.columns.iter().find(|before| before.name == column.name);
+            let is_key = match replica_identity {
+                IDENTITY_IS_KEY => column.is_identity,
+                _ => before.is_some_and(|before| before.is_key),
+            };
             ColumnShape {
                 name: column.name.to_owned(),
                 type_oid: column.type_oid,
                 type_modifier: column.type_modifier,
-                nullable: before.is_none_or(|before| before.nullable),
-                is_key: before.is_some_and(|before| before.is_key),
+                nullable: before.map_or(!is_key, |before| before.nullable),
+                is_key,
             }
         })
         .collect();
@@ -276,6 +286,22 @@ mod tests {
         use Operation::{AddColumn, ColumnTypeChange, DropColumn, Insert};
         assert_eq!(operations, [DropColumn, ColumnTypeChange, AddColumn, Insert]);
         assert_eq!(envelopes[3].data.as_ref().expect("row").get("ibu"), Some("40"));
+    }
+
+    #[test]
+    fn a_key_column_that_is_renamed_stays_the_key() {
+        let (mut assembler, _) = assembler();
+        let mut shape = beer();
+        shape.columns[0].name = "beer_key".to_owned();
+        let old = OldTuple::Key(vec![Cell::Text("7"), Cell::Null, Cell::Null, Cell::Null]);
+        let messages =
+            vec![begin(1), relation(1, "beer", columns(&shape)), Message::Delete { relation: 1, old }, commit(1)];
+        let (envelopes, _) = feed(&mut assembler, messages).expect("a sound stream");
+        for control in &envelopes[..2] {
+            let control = control.control.as_ref().expect("details");
+            assert_eq!(control["table-def"]["primary-key"], serde_json::json!(["beer_key"]));
+        }
+        assert_eq!(envelopes[2].data.as_ref().expect("a row").get("beer_key"), Some("7"));
     }
 
     #[test]

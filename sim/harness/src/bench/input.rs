@@ -27,6 +27,7 @@ pub(super) fn table() -> Result<TableContract, HarnessError> {
         nullable: false,
         is_key: false,
         class: Some("email".to_owned()),
+        former_names: Vec::new(),
     });
     Ok(table)
 }

@@ -2,8 +2,8 @@
 //!
 //! Per control record: its own sums agree; `rows_in` is what the judge counts in the raw object, `rows_good` what bronze's footers
 //! say, `rows_bad` what quarantine's say (I5); and every record of the raw object, known by (generation, commit LSN, ordinal,
-//! operation, key), lies in bronze, except as many as were quarantined (I4). Looks from `raw/` on: what never reached `raw/`
-//! shows in I1.
+//! operation, key), lies in bronze, except as many as were quarantined, table events aside (I4). Looks from `raw/` on: what never
+//! reached `raw/` shows in I1.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -132,7 +132,12 @@ fn account(record: &ControlRecord, contract: Option<&TableContract>, belongings:
     match &belongings.raw {
         Some((raw, etag)) if *etag == record.etag => {
             let content = raw_records::read(&record.key, raw, contract);
-            weigh(&mut account, content, contract, &belongings.bronze);
+            let events = belongings.quarantine.as_ref().map_or(Ok(0), |bytes| bronze::table_events(bytes.clone()));
+            let events = events.unwrap_or_else(|reason| {
+                account.breaches.push(format!("quarantine is unreadable ({reason})"));
+                0
+            });
+            weigh(&mut account, content, contract, &belongings.bronze, bad.saturating_sub(events));
         }
         // The version this record speaks of is gone; its successor has a record of its own.
         Some(_) => account.gap = Some("was overwritten".to_owned()),
@@ -159,14 +164,15 @@ fn footer_rows(bronze: &[(String, Option<Bytes>)], breaches: &mut Vec<String>) -
     rows
 }
 
-/// Compares what the raw object holds with the counts and with bronze.
+/// Compares what the raw object holds with the counts and with bronze. `bad`: changes that were quarantined.
 fn weigh(
     account: &mut Account,
     content: Result<RawContent, String>,
     contract: Option<&TableContract>,
     bronze: &[(String, Option<Bytes>)],
+    bad: u64,
 ) {
-    let [rows_in, _, bad, _] = account.rows;
+    let rows_in = account.rows[0];
     let content = match content {
         Ok(content) => content,
         Err(reason) => {
@@ -265,7 +271,7 @@ mod tests {
         let belongings = Belongings {
             raw: Some((Bytes::from_static(CSV.as_bytes()), "e".to_owned())),
             bronze: vec![("bronze/x".to_owned(), Some(bronze_file(&[load(1), load(2), load(3)])))],
-            quarantine: Some(quarantine_file(1)),
+            quarantine: Some(quarantine_file(&["load"])),
         };
         (record, belongings)
     }
@@ -304,6 +310,10 @@ mod tests {
         belongings.bronze[0].1 = Some(bronze_file(&[load(1), load(2), load(2)]));
         let (accepted, conserved, detail) = words(&record, &belongings);
         assert_eq!((accepted, conserved), (Outcome::Fail, Outcome::Pass), "{detail}");
+        // A table event in quarantine accounts for no row.
+        let (record, mut belongings) = sound();
+        belongings.quarantine = Some(quarantine_file(&["add-column"]));
+        assert_eq!(words(&record, &belongings).0, Outcome::Fail);
     }
 
     #[test]

@@ -36,19 +36,27 @@ pub(super) fn read(key: &str, bytes: &[u8], table: Option<&TableContract>) -> Re
     if csv { read_csv(key, bytes, keys.as_deref()) } else { read_json(bytes, keys.as_deref()) }
 }
 
+/// A key column: its names, the present one first, and its type.
+struct Key {
+    names: Vec<String>,
+    column_type: ColumnType,
+}
+
 /// Key columns, when all have types that read the same from CSV, JSON and Parquet.
-fn readable_keys(table: &TableContract) -> Option<Vec<(String, ColumnType)>> {
+fn readable_keys(table: &TableContract) -> Option<Vec<Key>> {
     use ColumnType::{Bigint, Date, Integer, Text, Timestamptz};
     table
         .key_columns()
         .map(|column| {
-            matches!(column.column_type, Integer | Bigint | Text | Date | Timestamptz)
-                .then(|| (column.name.clone(), column.column_type))
+            matches!(column.column_type, Integer | Bigint | Text | Date | Timestamptz).then(|| Key {
+                names: [std::slice::from_ref(&column.name), column.former_names.as_slice()].concat(),
+                column_type: column.column_type,
+            })
         })
         .collect()
 }
 
-fn read_csv(key: &str, bytes: &[u8], keys: Option<&[(String, ColumnType)]>) -> Result<RawContent, String> {
+fn read_csv(key: &str, bytes: &[u8], keys: Option<&[Key]>) -> Result<RawContent, String> {
     let mut counted = CsvRecords::default();
     let mut content = RawContent::default();
     {
@@ -57,7 +65,8 @@ fn read_csv(key: &str, bytes: &[u8], keys: Option<&[(String, ColumnType)]>) -> R
         let headers = reader.byte_headers().map_err(|error| reason(&error))?.clone();
         let at = keys.and_then(|keys| {
             let place = |name: &str| headers.iter().position(|header| header == name.as_bytes());
-            keys.iter().map(|(name, column_type)| Some((place(name)?, *column_type))).collect::<Option<Vec<_>>>()
+            let of = |key: &Key| Some((key.names.iter().find_map(|name| place(name))?, key.column_type));
+            keys.iter().map(of).collect::<Option<Vec<_>>>()
         });
         let generation = i64::from(layout::generation_of_raw_key(key));
         let mut identities = Identities::default();
@@ -127,7 +136,7 @@ struct Metadata {
     load_generation: Option<i64>,
 }
 
-fn read_json(bytes: &[u8], keys: Option<&[(String, ColumnType)]>) -> Result<RawContent, String> {
+fn read_json(bytes: &[u8], keys: Option<&[Key]>) -> Result<RawContent, String> {
     let text = read_all(Gunzip::new(bytes), JSON_BYTES_MAX).map_err(|error| error.kind().to_string())?;
     let mut content = RawContent { identities: keys.map(|_| Identities::default()), ..RawContent::default() };
     for_each_json::<&RawValue>(&text, |value| {
@@ -181,11 +190,11 @@ pub(super) fn frame(envelope: &[u8]) -> Frame {
     })
 }
 
-fn identity_of(record: &Record, keys: &[(String, ColumnType)]) -> Option<u64> {
+fn identity_of(record: &Record, keys: &[Key]) -> Option<u64> {
     let data = record.data.as_ref()?;
     let cells: Option<Vec<_>> = keys
         .iter()
-        .map(|(name, column_type)| match (data.get(name)?, column_type) {
+        .map(|key| match (key.names.iter().find_map(|name| data.get(name))?, key.column_type) {
             (serde_json::Value::String(text), ColumnType::Text) => Some(Cell::Text(text)),
             (serde_json::Value::String(text), ColumnType::Date) => date_cell(text),
             (serde_json::Value::String(text), ColumnType::Timestamptz) => instant_cell(text),
@@ -247,6 +256,18 @@ mod tests {
         let expected =
             [identity(1, commit, 2, "insert", &[Cell::Int(7)]), identity(1, commit, 3, "update", &[Cell::Int(7)])];
         assert_eq!(identities, expected.into_iter().collect());
+    }
+
+    #[test]
+    fn a_key_is_found_under_a_former_name() {
+        let mut table = brewery();
+        table.columns.iter_mut().filter(|column| column.is_key).for_each(|key| key.former_names.push("id".to_owned()));
+        let text = record("load", "7", "").replace("brewery_id", "id");
+        let expected: Identities = [identity(1, 0, 0, "load", &[Cell::Int(7)])].into_iter().collect();
+        let content = read("raw/brewery/x.json.gz", text.as_bytes(), Some(&table)).expect("text");
+        assert_eq!((content.identities, content.unidentified), (Some(expected.clone()), 0));
+        let content = read("raw/brewery/x.csv.gz", b"id,city\n7,X\n", Some(&table)).expect("text");
+        assert_eq!((content.identities, content.unidentified), (Some(expected), 0));
     }
 
     #[test]

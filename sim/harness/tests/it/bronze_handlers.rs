@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use lakebed_contract::control::{ControlRecord, Status};
 use lakebed_contract::handler::{BRONZE_LITE, BRONZE_MASS, MARK_FAILED, PROCESSING_CONTROLLER, ROW_PROBE};
 use lakebed_contract::lake::BEER_FILES;
+use lakebed_contract::sla::Latency;
 use lakebed_contract::{Lake, layout};
 use lakebed_ingest::ClaimAnswer;
 use lakebed_ingest::control::LEASE;
@@ -153,6 +154,42 @@ async fn a_broken_quality_rule_blocks_by_its_severity() {
     assert_eq!(error, "in table `brewery` nullValues of `city` must be 0, but is 1 (of 2 rows)");
     let digest = layout::object_digest(&refused.pk);
     assert!(stores.published().await.iter().all(|key| !key.contains(&digest)), "nothing of it is published");
+    stores.stop().await;
+}
+
+/// An object whose newest data is older than the contract's latency allows is told of and published; one in time is only published.
+#[tokio::test]
+async fn late_data_is_told_and_not_kept_out() {
+    let mut lake = Lake::beer();
+    let review = lake.tables.iter_mut().find(|table| table.name == "review").expect("a beer table");
+    let allowed = std::time::Duration::from_secs(3_600);
+    review.service_levels.latencies = vec![Latency { column: "review_time".to_owned(), allowed }];
+    let names: Vec<&str> = review.columns.iter().map(|column| column.name.as_str()).collect();
+    // Of the two rows the newer one counts; the clock stands at 22:13:20.
+    let csv = |newer: &str| {
+        let row = |id: u32, at: &str| {
+            let value = |name: &&str| match *name {
+                "review_id" => id.to_string(),
+                "review_time" => format!("2023-11-14 {at}+00"),
+                "comment" => String::new(),
+                name if name.ends_with("_id") => "1".to_owned(),
+                _ => "4.5".to_owned(),
+            };
+            names.iter().map(value).collect::<Vec<_>>().join(",") + "\n"
+        };
+        format!("{}\n{}{}", names.join(","), row(1, newer), row(2, "01:00:00"))
+    };
+    let (late, timely) = (csv("20:13:20"), csv("21:13:20"));
+    let mut stores = Stores::start_with(lake).await;
+    for (name, body) in [("late", late), ("timely", timely)] {
+        let object = stores.receive(&format!("raw/review/generation=1/{name}.csv"), body.as_bytes()).await;
+        let result = stores.call(BRONZE_LITE, &object.input).await.expect("ingested");
+        assert_eq!((&result["status"], &result["rows_good"]), (&json!("BRONZE_DONE"), &json!(2)), "{name}");
+    }
+    let warnings: Vec<String> = stores.logged().into_iter().filter(|line| line.contains("latency")).collect();
+    let expected = "warning: `raw/review/generation=1/late.csv`: in table `review` the newest `review_time` is 2 h old, latency \
+                    allows 1 h; not kept out (late object 1 of the table)";
+    assert_eq!(warnings, [expected]);
     stores.stop().await;
 }
 

@@ -107,7 +107,8 @@ fn write(folder: &Path, case: &Case) {
     let marks = marks(case);
     let rows = case.good.iter().map(|cells| Value::Array([cells.as_slice(), marks.as_slice()].concat()));
     expect(&bronze, true, &bronze_columns(&case.table), rows);
-    let rows = case.bad.iter().map(|(row, rule, reason)| json!([SOURCE_OBJECT, row, rule, reason, "load"]));
+    let bad = case.bad.iter();
+    let rows = bad.map(|(row, offset, rule, reason)| json!([SOURCE_OBJECT, row, offset, rule, reason, "load"]));
     expect(&quarantine, false, &quarantine_columns(), rows);
 }
 
@@ -164,6 +165,7 @@ fn quarantine_columns() -> Vec<Value> {
     vec![
         described("source_object", ColumnType::Text, false),
         described("row_number", ColumnType::Bigint, true),
+        described("source_offset", ColumnType::Bigint, false),
         described("rule", ColumnType::Text, false),
         described("reason", ColumnType::Text, false),
         described("_operation", ColumnType::Text, false),

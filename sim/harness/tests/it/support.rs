@@ -38,6 +38,7 @@ pub(crate) struct Stores {
     registry: HandlerRegistry,
     documents: mpsc::Receiver<Value>,
     masked: Arc<Mutex<Vec<MaskedColumn>>>,
+    logged: Arc<Mutex<Vec<String>>>,
     scratch: PathBuf,
     cloud: Cloud,
     _folder: TempDir,
@@ -72,17 +73,18 @@ impl Stores {
         create_resources(&endpoints, &clock).await.expect("buckets and control table are made");
         request_s3_events(&endpoints).await.expect("the store takes the bucket notification");
         let masked = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&masked);
+        let logged = Arc::new(Mutex::new(Vec::new()));
+        let (heard, read) = (Arc::clone(&masked), Arc::clone(&logged));
         let parts = PipelineParts {
             lake: Arc::new(lake),
             endpoints: endpoints.clone(),
             mask: MaskSecret::for_generated_data(SEED),
             clock: clock.clone(),
             seed: SEED,
-            events: EventSink::new(move |event| {
-                if let RunEvent::Masked { columns } = event {
-                    heard.lock().expect("sound").extend(columns);
-                }
+            events: EventSink::new(move |event| match event {
+                RunEvent::Masked { columns } => heard.lock().expect("sound").extend(columns),
+                RunEvent::Log { message } => read.lock().expect("sound").push(message),
+                _ => {}
             }),
             scratch: folder.path().join("scratch"),
         };
@@ -92,6 +94,7 @@ impl Stores {
             registry: pipeline_registry(&parts),
             documents,
             masked,
+            logged,
             scratch: parts.scratch,
             clock,
             cloud,
@@ -107,6 +110,11 @@ impl Stores {
     /// What masking was told of, in the order of telling.
     pub(crate) fn masked(&self) -> Vec<MaskedColumn> {
         self.masked.lock().expect("sound").clone()
+    }
+
+    /// The lines of the log, in order.
+    pub(crate) fn logged(&self) -> Vec<String> {
+        self.logged.lock().expect("sound").clone()
     }
 
     /// Calls a handler as its AWS caller would.

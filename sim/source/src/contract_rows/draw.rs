@@ -262,7 +262,7 @@ mod tests {
 
     fn column(name: &str, column_type: ColumnType, class: Option<&str>) -> Column {
         let class = class.map(str::to_owned);
-        Column { name: name.to_owned(), column_type, nullable: true, is_key: false, class }
+        Column { name: name.to_owned(), column_type, nullable: true, is_key: false, class, former_names: Vec::new() }
     }
 
     fn policy() -> Policy {

@@ -65,6 +65,10 @@ pub(in crate::engine) struct Reader<R> {
     delimiter: u8,
     chunk: Vec<u8>,
     at: usize,
+    /// Bytes before the chunk.
+    before: u64,
+    /// Where the last record begins.
+    start: u64,
     at_end: bool,
     begun: bool,
     fields: Fields,
@@ -79,11 +83,18 @@ impl<R: Read> Reader<R> {
             delimiter,
             chunk: Vec::new(),
             at: 0,
+            before: 0,
+            start: 0,
             at_end: false,
             begun: false,
             fields: Fields::default(),
             width: None,
         }
+    }
+
+    /// Where the last record begins.
+    pub(in crate::engine) fn start(&self) -> u64 {
+        self.start
     }
 
     /// The next record; `None` at the end.
@@ -110,6 +121,9 @@ impl<R: Read> Reader<R> {
         loop {
             if self.at == self.chunk.len() && !self.fill()? {
                 return Ok(self.end_of_input(state, fault, any));
+            }
+            if !any {
+                self.start = self.before + self.at as u64;
             }
             any = true;
             if taken == RECORD_BYTES_MAX && state != State::Skip && !self.ends_here(state) {
@@ -211,6 +225,7 @@ impl<R: Read> Reader<R> {
         if self.at_end {
             return Ok(false);
         }
+        self.before += self.chunk.len() as u64;
         self.at = 0;
         self.chunk.clear();
         self.source.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut self.chunk)?;

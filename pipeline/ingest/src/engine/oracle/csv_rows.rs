@@ -96,6 +96,10 @@ impl<R: Read> RecordSource for CsvRows<'_, R> {
         }))
     }
 
+    fn offset(&self) -> u64 {
+        self.records.start()
+    }
+
     fn extra_values(&self) -> u64 {
         self.extra_values
     }

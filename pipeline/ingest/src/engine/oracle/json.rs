@@ -15,17 +15,25 @@ pub(in crate::engine) struct Documents<'b> {
     bytes: &'b [u8],
     /// Where the next one is looked for.
     at: usize,
+    /// Where the last one begins.
+    start: usize,
 }
 
 impl<'b> Documents<'b> {
     pub(in crate::engine) fn new(bytes: &'b [u8]) -> Self {
-        Self { bytes, at: if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 } }
+        Self { bytes, at: if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 }, start: 0 }
+    }
+
+    /// Where the last document begins.
+    pub(in crate::engine) fn start(&self) -> u64 {
+        self.start as u64
     }
 
     /// The next document and the offset of its first byte; `None` at the end.
     pub(in crate::engine) fn next(&mut self) -> Option<(u64, Document<'b>)> {
         let bytes = self.bytes;
         let start = (self.at..bytes.len()).find(|at| !bytes[*at].is_ascii_whitespace())?;
+        self.start = start;
         let document = if bytes[start] == b'{' { self.document(start) } else { Err("expected an object") };
         self.at = match (document, bytes[start]) {
             (Ok(document), _) => start + document.len(),

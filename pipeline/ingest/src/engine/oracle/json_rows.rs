@@ -1,11 +1,14 @@
 //! DMS envelopes to rows, one at a time, through the contract's own type.
 
+use std::collections::BTreeSet;
+
 use lakebed_contract::envelope::{ColumnValues, Envelope, Operation, RecordType};
 use lakebed_contract::{Column, TableContract};
 
 use super::json::Documents;
 use super::record::{Cell, Record, RecordSource, Row};
-use crate::engine::json_rows::{drop_rule, read_sketch};
+use crate::engine::control_records::{self, ControlRecord, SCHEMA_CHANGES_MAX};
+use crate::engine::json_rows::{drop_rule, read_sketch, two_values};
 use crate::engine::record::{CONTROL_RECORD, Rule, Violation};
 use crate::engine::value::Value;
 use crate::engine::{EngineError, time};
@@ -17,11 +20,18 @@ pub(in crate::engine) struct JsonRows<'b> {
     /// The record that the last row borrows from.
     envelope: Option<Envelope>,
     extra_values: u64,
+    schema_changes: BTreeSet<String>,
 }
 
 impl<'b> JsonRows<'b> {
     pub(in crate::engine) fn new(bytes: &'b [u8], table: &'b TableContract) -> Self {
-        Self { documents: Documents::new(bytes), table, envelope: None, extra_values: 0 }
+        Self {
+            documents: Documents::new(bytes),
+            table,
+            envelope: None,
+            extra_values: 0,
+            schema_changes: BTreeSet::new(),
+        }
     }
 }
 
@@ -54,7 +64,16 @@ impl RecordSource for JsonRows<'_> {
         }
         let operation = envelope.metadata.operation;
         if envelope.metadata.record_type == RecordType::Control || !operation.is_data() {
-            return Ok(Some(Record::Dropped(CONTROL_RECORD)));
+            let control = ControlRecord {
+                schema: &envelope.metadata.schema_name,
+                table: &envelope.metadata.table_name,
+                operation,
+                details: envelope.control.as_ref(),
+            };
+            let changes = control.changes(self.table);
+            self.schema_changes.extend(changes.iter().map(ToString::to_string));
+            let conflict = control_records::conflict(&changes, operation);
+            return Ok(Some(conflict.map_or(Record::Dropped(CONTROL_RECORD), Record::Bad)));
         }
         Ok(Some(match read_row(self.table, envelope, &mut self.extra_values) {
             Ok(row) => Record::Good(row),
@@ -62,8 +81,16 @@ impl RecordSource for JsonRows<'_> {
         }))
     }
 
+    fn offset(&self) -> u64 {
+        self.documents.start()
+    }
+
     fn extra_values(&self) -> u64 {
         self.extra_values
+    }
+
+    fn schema_changes(&self) -> BTreeSet<String> {
+        self.schema_changes.iter().take(SCHEMA_CHANGES_MAX).cloned().collect()
     }
 }
 
@@ -90,7 +117,7 @@ fn read_row<'a>(table: &TableContract, envelope: &'a Envelope, extra_values: &mu
     }
     let cells = read_cells(table, envelope)?;
     let old_keys = table.key_columns().map(|column| {
-        let before = envelope.before_image.as_ref().and_then(|before| before.get(&column.name));
+        let before = told(&envelope.before_image, column)?;
         before.map_or(Ok(Value::Null), |json| Value::from_json(json, column))
     });
     let row = Row {
@@ -103,23 +130,40 @@ fn read_row<'a>(table: &TableContract, envelope: &'a Envelope, extra_values: &mu
         commit_timestamp,
     };
     if let Some(data) = &envelope.data {
-        let matched = table.columns.iter().filter(|column| data.get(&column.name).is_some()).count();
+        let matched = data_names(table).filter(|name| data.get(name).is_some()).count();
         *extra_values += data.0.len().saturating_sub(matched) as u64;
     }
     Ok(row)
 }
 
+/// Every name that a member may have to be a column's.
+fn data_names(table: &TableContract) -> impl Iterator<Item = &String> {
+    table.columns.iter().flat_map(|column| std::iter::once(&column.name).chain(&column.former_names))
+}
+
+/// What an image says of a column, if its names agree.
+fn told<'a>(image: &'a Option<ColumnValues>, column: &Column) -> Result<Option<&'a str>, Violation> {
+    let names = std::iter::once(&column.name).chain(&column.former_names);
+    let mut told: Vec<&str> = names.filter_map(|name| image.as_ref()?.get(name)).collect();
+    told.dedup();
+    match told[..] {
+        [] => Ok(None),
+        [one] => Ok(Some(one)),
+        _ => Err(two_values(column)),
+    }
+}
+
 fn read_cells<'a>(table: &TableContract, envelope: &'a Envelope) -> Result<Vec<Cell<'a>>, Violation> {
     let is_delete = envelope.metadata.operation == Operation::Delete;
-    let member = |image: &'a Option<ColumnValues>, column: &Column| image.as_ref()?.get(&column.name);
     let mut cells = Vec::with_capacity(table.columns.len());
     for column in &table.columns {
         let json = match (is_delete, column.is_key) {
             (true, false) => None,
-            (true, true) => member(&envelope.data, column)
-                .filter(|json| *json != "null")
-                .or_else(|| member(&envelope.before_image, column)),
-            (false, _) => member(&envelope.data, column),
+            (true, true) => match told(&envelope.data, column)? {
+                None | Some("null") => told(&envelope.before_image, column)?,
+                json => json,
+            },
+            (false, _) => told(&envelope.data, column)?,
         };
         let cell = json.map_or(Ok(Cell::Absent), |json| Value::from_json(json, column).map(Cell::Value))?;
         match (&cell, column.is_key) {

@@ -11,14 +11,17 @@ mod record;
 mod csv_rows;
 mod json_rows;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lakebed_contract::TableContract;
 use parquet::arrow::ArrowWriter;
 
 use self::columns::BronzeColumns;
-use self::record::{Record, RecordSource};
+use self::record::{Cell, Record, RecordSource, Row};
 use super::parquet::bronze_properties;
 use super::quarantine::QuarantineFile;
+use super::value::Value;
 use super::{EngineError, Format, Job, Outcome};
 
 /// Both files of one object, and the counts.
@@ -37,6 +40,22 @@ pub(super) fn ingest(bytes: &[u8], job: &Job<'_>, row_group_rows: usize) -> Resu
     }
 }
 
+/// Keeps the newest values of the columns that have a latency.
+fn note_newest(table: &TableContract, row: &Row<'_>, newest: &mut BTreeMap<String, i64>) {
+    for (column, cell) in table.columns.iter().zip(&row.cells) {
+        let at = match cell {
+            Cell::Value(Value::Timestamp(micros)) => *micros,
+            // To the end of the day.
+            Cell::Value(Value::Date(days)) => (i64::from(*days) + 1).saturating_mul(86_400 * 1_000_000),
+            _ => continue,
+        };
+        if table.service_levels.latencies.iter().any(|latency| latency.column == column.name) {
+            let newest = newest.entry(column.name.clone()).or_insert(at);
+            *newest = at.max(*newest);
+        }
+    }
+}
+
 fn run(mut records: impl RecordSource, job: &Job<'_>, row_group_rows: usize) -> Result<Files, EngineError> {
     let mut files = Files { outcome: Outcome::default(), bronze: Vec::new(), quarantine: Vec::new() };
     let outcome = &mut files.outcome;
@@ -46,17 +65,19 @@ fn run(mut records: impl RecordSource, job: &Job<'_>, row_group_rows: usize) -> 
         outcome.rows_in += 1;
         match record {
             Record::Good(row) => {
+                note_newest(job.table, &row, &mut outcome.newest);
                 columns.append(row);
                 outcome.rows_good += 1;
             }
             Record::Bad(violation) => {
-                quarantine.append(outcome.rows_in, &violation)?;
+                quarantine.append(outcome.rows_in, records.offset(), &violation)?;
                 outcome.rows_bad += 1;
             }
             Record::Dropped(rule) => *outcome.dropped.entry(rule).or_default() += 1,
         }
     }
     outcome.extra_values = records.extra_values();
+    outcome.schema_changes = records.schema_changes();
     quarantine.close()?;
     if columns.rows() > 0 {
         let masked = job.masker.mask(columns.take()?)?;

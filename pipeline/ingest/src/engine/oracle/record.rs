@@ -1,5 +1,7 @@
 //! A record with everything in it.
 
+use std::collections::BTreeSet;
+
 use lakebed_contract::envelope::Operation;
 
 use crate::engine::EngineError;
@@ -11,8 +13,16 @@ pub(in crate::engine) trait RecordSource {
     /// The next record; `None` at the end of the object.
     fn next(&mut self) -> Result<Option<Record<'_>>, EngineError>;
 
+    /// Where the last record begins, in bytes of the object.
+    fn offset(&self) -> u64;
+
     /// Values so far of columns the contract does not have.
     fn extra_values(&self) -> u64;
+
+    /// What control records said so far that the contract does not.
+    fn schema_changes(&self) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
 }
 
 /// One record.

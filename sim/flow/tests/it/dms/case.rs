@@ -27,7 +27,7 @@ pub(super) struct Case {
 }
 
 fn column(name: &str, column_type: ColumnType, is_key: bool) -> Column {
-    Column { name: name.into(), column_type, nullable: !is_key, is_key, class: None }
+    Column { name: name.into(), column_type, nullable: !is_key, is_key, class: None, former_names: Vec::new() }
 }
 
 fn table(name: &str, columns: Vec<Column>) -> TableContract {
@@ -40,6 +40,7 @@ fn table(name: &str, columns: Vec<Column>) -> TableContract {
         partition: None,
         load: LoadRoute::Stream,
         quality: Vec::new(),
+        service_levels: Default::default(),
         generated_rows: None,
     }
 }

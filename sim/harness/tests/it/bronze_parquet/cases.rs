@@ -34,8 +34,8 @@ pub(crate) struct Case {
     pub(crate) csv: Vec<u8>,
     /// The cells of the good rows, one per column of the contract.
     pub(crate) good: Vec<Vec<Value>>,
-    /// Number, rule and reason of the bad rows.
-    pub(crate) bad: Vec<(usize, &'static str, String)>,
+    /// Number, offset, rule and reason of the bad rows.
+    pub(crate) bad: Vec<(usize, usize, &'static str, String)>,
     /// The columns that the input lacks.
     pub(crate) absent: Option<&'static str>,
 }
@@ -93,7 +93,7 @@ pub(crate) fn kinds() -> Case {
             }
         };
         match broken {
-            Some((rule, reason)) => bad.push((row + 1, rule, reason)),
+            Some((rule, reason)) => bad.push((row + 1, csv.len() + 1, rule, reason)),
             None => {
                 values.push(Value::Null);
                 good.push(values);
@@ -230,12 +230,15 @@ pub(crate) fn sample(table: &'static str) -> Case {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(latin1.as_bytes());
     let header: HashMap<String, usize> =
         reader.headers().expect("a header").iter().enumerate().map(|(at, name)| (name.to_owned(), at)).collect();
-    let mut bad = vec![(31, "field-count", "9 fields, expected 14".to_owned())];
+    // No field of the sample holds a line end, so a row begins where its line does.
+    let lines = || SAMPLE.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::len);
+    let offset = |row: usize| lines().take(row).sum::<usize>();
+    let mut bad = vec![(31, offset(31), "field-count", "9 fields, expected 14".to_owned())];
     if table == "review" {
-        bad.insert(0, (13, "type", "column `review_overall` is not exactly a numeric(2,1)".to_owned()));
-        bad.insert(1, (22, "null", "column `beer_id` is NULL".to_owned()));
+        bad.insert(0, (13, offset(13), "type", "column `review_overall` is not exactly a numeric(2,1)".to_owned()));
+        bad.insert(1, (22, offset(22), "null", "column `beer_id` is NULL".to_owned()));
     } else {
-        bad.insert(0, (22, "missing-key", "column `beer_id` is NULL".to_owned()));
+        bad.insert(0, (22, offset(22), "missing-key", "column `beer_id` is NULL".to_owned()));
     }
     let mut good = Vec::new();
     for (at, record) in reader.records().enumerate() {
