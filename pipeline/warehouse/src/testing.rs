@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
@@ -12,7 +13,7 @@ use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use iceberg::table::Table;
 use iceberg::{TableCreation, TableIdent};
 use lakebed_contract::control::{ControlRecord, Status};
-use lakebed_contract::{Clock, Endpoints, EventSink, Lake, RunEvent, Seed, Timestamp};
+use lakebed_contract::{Clock, Endpoints, EventSink, Lake, RunEvent, Seed};
 
 use crate::WarehouseContext;
 use crate::control::ControlLog;
@@ -134,8 +135,9 @@ impl Bench {
         let context = WarehouseContext {
             lake: Arc::new(lake),
             endpoints: Endpoints::embedded(1),
-            // Later than any table creation: the creation reads the machine's clock inside the iceberg crate.
-            clock: Clock::virtual_at(Timestamp::from_seconds(4_000_000_000)),
+            // The iceberg crate reads the machine's clock when it makes a table or changes its columns, and lets snapshots and changes
+            // be out of order by a minute: later than any creation, and near to any change.
+            clock: Clock::virtual_at(Clock::wall().now().plus(Duration::from_secs(30))),
             seed: Seed(7),
             events: EventSink::new(move |event| told.lock().expect("lock").push(event)),
             scratch_dir: folder.path().join("scratch"),
@@ -192,7 +194,8 @@ pub(crate) struct Record {
 impl Bench {
     /// Writes records as a bronze file and announces it.
     pub(crate) fn deliver(&self, table: &str, object: &str, records: &[Record]) {
-        let key = format!("bronze/dm_core/v1/{table}/object={object}/part-00000.parquet");
+        let version = self.warehouse.lake.table(table).expect("in the lake").version_folder();
+        let key = format!("bronze/dm_core/{version}/{table}/object={object}/part-00000.parquet");
         let path = self.object(&key);
         std::fs::create_dir_all(path.parent().expect("parent")).expect("folder");
         let contract = self.warehouse.lake.table(table).expect("in the lake").clone();

@@ -33,6 +33,8 @@ use crate::iceberg::{TableStore, table_ident};
 pub(crate) const ENGINES_MAX: usize = 2;
 /// How often an operation is redone after losing a commit race.
 pub(crate) const COMMIT_ATTEMPTS_MAX: u32 = 5;
+/// How often a table's columns are looked at before they are as they shall be: attempts to change them, and a look at the outcome.
+const COLUMN_ROUNDS_MAX: u32 = COMMIT_ATTEMPTS_MAX + 1;
 
 /// Everything an operation needs.
 pub(crate) struct Warehouse {
@@ -99,19 +101,36 @@ impl Warehouse {
         format!("{}/{key}", self.root)
     }
 
-    /// Loads a table, creating it in `shape` if there is none.
+    /// Loads a table, creating it in `shape` if there is none and changing its columns to `shape` if it has others.
     pub(crate) async fn ensure_table(&self, namespace: &str, name: &str, shape: &TableShape) -> Result<Table> {
         let ident = table_ident(namespace, name)?;
-        let table = match self.store.load(&ident).await? {
-            Some(table) => table,
-            None => {
-                let canonical = iceberg_location(namespace, name);
-                let path = canonical.strip_prefix(&format!("s3://{LAKE_BUCKET}/")).unwrap_or(&canonical);
-                self.store.create(&ident, shape.creation(&ident, self.location(path))?).await?
+        for attempt in 1..=COLUMN_ROUNDS_MAX {
+            let table = match self.store.load(&ident).await? {
+                Some(table) => table,
+                None => {
+                    let canonical = iceberg_location(namespace, name);
+                    let path = canonical.strip_prefix(&format!("s3://{LAKE_BUCKET}/")).unwrap_or(&canonical);
+                    self.store.create(&ident, shape.creation(&ident, self.location(path))?).await?
+                }
+            };
+            let Some(evolution) = shape.evolution(&ident, table.metadata())? else { return Ok(table) };
+            let told = format!("{ident}: {}", evolution.told);
+            match self.store.commit(&table, &evolution.prepare(table.metadata())).await {
+                // The next round finds nothing left to change.
+                Ok(()) => self.events.log(told),
+                Err(WarehouseError::CommitConflict { table }) if attempt < COMMIT_ATTEMPTS_MAX => {
+                    tracing::info!(table, attempt, "a change of columns lost a commit race and is looked at again");
+                }
+                Err(error) => return Err(error),
             }
-        };
-        shape.check(&ident, table.metadata())?;
-        Ok(table)
+        }
+        Err(WarehouseError::Unsupported {
+            table: ident.to_string(),
+            reason: format!(
+                "its columns still differ after {COLUMN_ROUNDS_MAX} looks at them; let only one version of the lake's contracts and \
+                 models write to it"
+            ),
+        })
     }
 
     /// Runs `work` with a DuckDB of its own on a blocking thread.

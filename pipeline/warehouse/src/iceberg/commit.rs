@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use iceberg::spec::{
     DataFile, ManifestContentType, ManifestFile, ManifestListWriter, ManifestWriter, ManifestWriterBuilder, Operation,
-    Snapshot, SnapshotReference, SnapshotRetention, SnapshotSummaryCollector, Summary,
+    Schema, Snapshot, SnapshotReference, SnapshotRetention, SnapshotSummaryCollector, Summary, TableMetadata,
 };
 use iceberg::table::Table;
 use iceberg::{TableRequirement, TableUpdate};
@@ -40,10 +40,28 @@ pub(crate) struct SnapshotName {
     pub(crate) timestamp_ms: i64,
 }
 
-/// A snapshot ready to be offered to the catalog.
+/// By what a table shows that a commit whose answer was lost has happened.
+pub(crate) enum Trace {
+    /// It has this snapshot.
+    Snapshot(i64),
+    /// Its current columns are these.
+    Schema(Box<Schema>),
+}
+
+impl Trace {
+    /// Whether a table shows it.
+    pub(crate) fn is_in(&self, metadata: &TableMetadata) -> bool {
+        match self {
+            Self::Snapshot(id) => metadata.snapshot_by_id(*id).is_some(),
+            Self::Schema(schema) => metadata.current_schema().as_struct() == schema.as_struct(),
+        }
+    }
+}
+
+/// A change ready to be offered to the catalog.
 pub(crate) struct Prepared {
-    /// Its id.
-    pub(crate) snapshot_id: i64,
+    /// How to tell that it was made.
+    pub(crate) trace: Trace,
     /// What to change.
     pub(crate) updates: Vec<TableUpdate>,
     /// What must still hold.
@@ -78,7 +96,7 @@ pub(crate) async fn prepare(
         .build();
     let retention = SnapshotRetention::branch(None, None, None);
     Ok(Prepared {
-        snapshot_id: name.snapshot_id,
+        trace: Trace::Snapshot(name.snapshot_id),
         updates: vec![
             TableUpdate::AddSnapshot { snapshot },
             TableUpdate::SetSnapshotRef {

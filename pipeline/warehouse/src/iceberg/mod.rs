@@ -1,10 +1,12 @@
 //! Iceberg tables: catalog, schemas, snapshots, data files, and the copy-on-write commit that the `iceberg` crate lacks.
 //!
-//! Promises: format v2, copy-on-write only; a table with delete files attached is refused, not misread. Everything above sees a
+//! Promises: format v2, copy-on-write only; a table with delete files attached is refused, not misread; columns keep their field ids
+//! whatever they are called. Everything above sees a
 //! [`TableStore`], so the same code runs against a REST catalog on S3 and, in tests, against files in a folder.
 
 pub(crate) mod cache;
 pub(crate) mod commit;
+pub(crate) mod evolve;
 pub(crate) mod rest;
 pub(crate) mod schema;
 pub(crate) mod snapshot;
@@ -26,7 +28,7 @@ pub(crate) trait TableStore: Send + Sync {
     /// Creates the namespace if needed, and the table. Loses a race gracefully: returns the winner's table.
     async fn create(&self, ident: &TableIdent, creation: TableCreation) -> Result<Table>;
 
-    /// Adds a prepared snapshot if its requirements still hold; `CommitConflict` when they do not.
+    /// Makes a prepared change if its requirements still hold; `CommitConflict` when they do not.
     async fn commit(&self, table: &Table, prepared: &Prepared) -> Result<()>;
 }
 

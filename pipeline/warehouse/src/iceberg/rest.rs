@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::TableStore;
-use super::commit::Prepared;
+use super::commit::{Prepared, Trace};
 use crate::error::{Attempt, Result, WarehouseError};
 
 /// How long the catalog may take to answer a commit.
@@ -109,9 +109,9 @@ impl RestStore {
         Ok(prefix.as_deref())
     }
 
-    async fn has_snapshot(&self, ident: &TableIdent, snapshot_id: i64) -> Result<bool> {
+    async fn shows(&self, ident: &TableIdent, trace: &Trace) -> Result<bool> {
         let table = self.load(ident).await?;
-        Ok(table.is_some_and(|table| table.metadata().snapshot_by_id(snapshot_id).is_some()))
+        Ok(table.is_some_and(|table| trace.is_in(table.metadata())))
     }
 }
 
@@ -163,7 +163,7 @@ impl TableStore for RestStore {
             Err(error) => error.without_url().to_string(),
         };
         // A 5xx or a broken connection says nothing about whether the commit happened.
-        match self.has_snapshot(ident, prepared.snapshot_id).await {
+        match self.shows(ident, &prepared.trace).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(failed(reason)),
             Err(error) => Err(failed(format!("{reason}; then {}", error.report()))),

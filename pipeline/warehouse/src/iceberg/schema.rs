@@ -1,11 +1,12 @@
 //! Iceberg schemas: of a silver table from its contract, of a model from the columns DuckDB reports.
 //!
 //! Promises: decimals stay exact; timestamps are instants (`timestamptz`); what has no exact counterpart is refused. Only key
-//! columns are required, because a tombstone without history has nothing but its key.
+//! columns are required, because a tombstone without history has nothing but its key. Says how a table begins; how it follows a
+//! contract or model that changed is in [`super::evolve`].
 
 use std::sync::Arc;
 
-use iceberg::spec::{NestedField, PrimitiveType, Schema, TableMetadata, Transform, Type, UnboundPartitionSpec};
+use iceberg::spec::{NestedField, PrimitiveType, Schema, Transform, Type, UnboundPartitionSpec};
 use iceberg::{TableCreation, TableIdent};
 use lakebed_contract::layout::SILVER_TIMES;
 use lakebed_contract::{ColumnType, TableContract};
@@ -24,13 +25,46 @@ pub(crate) const GENERATION: &str = "_generation";
 pub(crate) const COMMIT_LSN: &str = "_commit_lsn";
 /// Third part.
 pub(crate) const ORDINAL: &str = "_ordinal";
+/// Table property with the field id of the column that the partition columns are made of.
+pub(crate) const PARTITION_SOURCE: &str = "lakebed.partition-source-field-id";
+
+/// One column as a table should have it.
+pub(crate) struct ShapeColumn {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its type.
+    pub(crate) primitive: PrimitiveType,
+    /// Whether it is never NULL.
+    pub(crate) required: bool,
+    /// Names it had before.
+    pub(crate) former_names: Vec<String>,
+}
+
+impl ShapeColumn {
+    fn optional(name: &str, primitive: PrimitiveType) -> Self {
+        Self { name: name.to_owned(), primitive, required: false, former_names: Vec::new() }
+    }
+}
+
+/// Who says what a table should look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Author {
+    /// A contract: columns that it drops stay, with what they hold.
+    Contract,
+    /// A model: its table can be made again from its inputs, so nothing is kept.
+    Model,
+}
 
 /// What a table should look like.
 pub(crate) struct TableShape {
-    /// Columns by name and type, with whether they are required.
-    columns: Vec<(String, PrimitiveType, bool)>,
+    /// The columns.
+    pub(crate) columns: Vec<ShapeColumn>,
     /// Identity partition columns.
-    partition_by: Vec<String>,
+    pub(crate) partition_by: Vec<String>,
+    /// The column that they are made of, if they are made of one.
+    pub(crate) partition_source: Option<String>,
+    /// Who says so.
+    pub(crate) author: Author,
     /// Key columns: identifier fields if required.
     key: Vec<String>,
 }
@@ -41,23 +75,19 @@ impl TableShape {
         let mut columns: Vec<_> = contract
             .columns
             .iter()
-            .map(|column| (column.name.clone(), primitive(column.column_type), column.is_key))
+            .map(|column| ShapeColumn {
+                name: column.name.clone(),
+                primitive: primitive(column.column_type),
+                required: column.is_key,
+                former_names: column.former_names.clone(),
+            })
             .collect();
-        let mut partition_by = Vec::new();
-        if let Some(partition) = &contract.partition {
-            for name in [&partition.year, &partition.month] {
-                columns.push((name.clone(), PrimitiveType::Int, false));
-                partition_by.push(name.clone());
-            }
-        }
-        for name in [CREATED_AT, UPDATED_AT, DELETED_AT] {
-            columns.push((name.to_owned(), PrimitiveType::Timestamptz, false));
-        }
-        columns.push((GENERATION.to_owned(), PrimitiveType::Int, false));
-        columns.push((COMMIT_LSN.to_owned(), PrimitiveType::Long, false));
-        columns.push((ORDINAL.to_owned(), PrimitiveType::Long, false));
+        columns.extend(derived(contract).into_iter().map(|(name, primitive)| ShapeColumn::optional(name, primitive)));
+        let months = contract.partition.iter().flat_map(|partition| [&partition.year, &partition.month]);
+        let partition_by = months.cloned().collect();
+        let partition_source = contract.partition.as_ref().map(|partition| partition.column.clone());
         let key = contract.key_columns().map(|column| column.name.clone()).collect();
-        Self { columns, partition_by, key }
+        Self { columns, partition_by, partition_source, author: Author::Contract, key }
     }
 
     /// A model's table, from DuckDB's DESCRIBE.
@@ -75,16 +105,17 @@ impl TableShape {
                      DECIMAL(p,s), VARCHAR, DATE or TIMESTAMP"
                 ),
             })?;
-            columns.push((column.clone(), primitive, false));
+            columns.push(ShapeColumn::optional(column, primitive));
         }
         for wanted in partition_by.iter().chain(key) {
-            if !columns.iter().any(|(column, _, _)| column == wanted) {
+            if !columns.iter().any(|column| column.name == *wanted) {
                 return Err(WarehouseError::Request {
                     reason: format!("model `{name}` does not return `{wanted}`, which its partition or key names"),
                 });
             }
         }
-        Ok(Self { columns, partition_by: partition_by.to_vec(), key: key.to_vec() })
+        let (partition_by, key) = (partition_by.to_vec(), key.to_vec());
+        Ok(Self { columns, partition_by, partition_source: None, author: Author::Model, key })
     }
 
     /// The request that creates the table.
@@ -92,7 +123,7 @@ impl TableShape {
         let failed = || format!("describe table `{ident}`");
         let mut identifiers = Vec::new();
         let mut fields = Vec::new();
-        for (id, (name, primitive, required)) in (1..).zip(&self.columns) {
+        for (id, ShapeColumn { name, primitive, required, .. }) in (1..).zip(&self.columns) {
             if *required
                 && self.key.contains(name)
                 && !matches!(primitive, PrimitiveType::Double | PrimitiveType::Float)
@@ -116,28 +147,22 @@ impl TableShape {
             ("write.merge.mode", "copy-on-write"),
             ("write.parquet.compression-codec", "zstd"),
         ];
+        let source = self.partition_source.as_ref().and_then(|name| schema.field_id_by_name(name));
+        let source = source.map(|id| (PARTITION_SOURCE.to_owned(), id.to_string()));
         let creation = TableCreation::builder().name(ident.name().to_owned()).location(location).schema(schema);
-        let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().chain(source);
         Ok(creation.partition_spec(spec.build()).properties(properties).build())
     }
+}
 
-    /// Refuses a table that was made for other columns: there is no schema evolution yet.
-    pub(crate) fn check(&self, ident: &TableIdent, metadata: &TableMetadata) -> Result<()> {
-        let fields = metadata.current_schema().as_struct().fields();
-        let same = fields.len() == self.columns.len()
-            && fields.iter().zip(&self.columns).all(|(field, (name, primitive, _))| {
-                field.name == *name && *field.field_type == Type::Primitive(primitive.clone())
-            });
-        if same {
-            return Ok(());
-        }
-        Err(WarehouseError::Unsupported {
-            table: ident.to_string(),
-            reason: "its columns differ from what the contract or model now says, and schema changes are not implemented; drop \
-                     the table to have it rebuilt"
-                .to_owned(),
-        })
-    }
+/// The columns that silver adds to those of a contract.
+pub(crate) fn derived(contract: &TableContract) -> Vec<(&str, PrimitiveType)> {
+    let months = contract.partition.iter().flat_map(|partition| [partition.year.as_str(), partition.month.as_str()]);
+    let months = months.map(|name| (name, PrimitiveType::Int));
+    let times = [CREATED_AT, UPDATED_AT, DELETED_AT].map(|name| (name, PrimitiveType::Timestamptz));
+    let position =
+        [(GENERATION, PrimitiveType::Int), (COMMIT_LSN, PrimitiveType::Long), (ORDINAL, PrimitiveType::Long)];
+    months.chain(times).chain(position).collect()
 }
 
 fn primitive(column: ColumnType) -> PrimitiveType {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef as ArrowSchemaRef;
+use arrow::datatypes::{Field, SchemaRef as ArrowSchemaRef};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use iceberg::arrow::{RecordBatchPartitionSplitter, schema_to_arrow_schema};
@@ -43,22 +43,22 @@ pub(crate) fn arrow_schema(table: &Table) -> Result<ArrowSchemaRef> {
     Ok(Arc::new(schema.attempt(|| format!("map the schema of `{}` to Arrow", table.identifier()))?))
 }
 
-/// Brings columns into a schema by position; only casts between representations of the same type.
+/// Brings columns into a schema by name, because a table that has changed has them in another order; only casts between
+/// representations of the same type.
 pub(crate) fn conform(batch: &RecordBatch, schema: &ArrowSchemaRef) -> Result<RecordBatch> {
     let failed = || "bring columns into the table's types".to_owned();
-    let columns: Result<Vec<_>, _> = batch
-        .columns()
-        .iter()
-        .zip(schema.fields())
-        .map(|(column, field)| {
-            if column.data_type() == field.data_type() {
-                Ok(column.clone())
-            } else {
-                arrow::compute::cast(column, field.data_type())
-            }
-        })
-        .collect();
-    RecordBatch::try_new(schema.clone(), columns.attempt(failed)?).attempt(failed)
+    let column = |field: &Arc<Field>| {
+        let column = batch.column_by_name(field.name()).ok_or_else(|| WarehouseError::Request {
+            reason: format!("the result has no column `{}`, which its table has", field.name()),
+        })?;
+        if column.data_type() == field.data_type() {
+            Ok(column.clone())
+        } else {
+            arrow::compute::cast(column, field.data_type()).attempt(failed)
+        }
+    };
+    let columns: Result<Vec<_>> = schema.fields().iter().map(column).collect();
+    RecordBatch::try_new(schema.clone(), columns?).attempt(failed)
 }
 
 /// Splits batches by partition value.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use iceberg::spec::{DataFile, Type};
+use iceberg::spec::{DataFile, PrimitiveType, Type};
 use iceberg::table::Table;
 use lakebed_contract::lake::Model;
 
@@ -41,9 +41,10 @@ pub(crate) fn chunks(partitions: Vec<(String, u64)>, splittable: bool) -> Vec<Ve
     chunks
 }
 
-/// A table expression over local files of a table, with its columns in order. No files: no rows, same types.
+/// A table expression over local files of a table, with its columns in order. No files: no rows, same types. Once a table has
+/// changed, its files are read by field id: an older file has other names and narrower types, and lacks what was added.
 pub(crate) fn relation(table: &Table, files: &[Arc<LocalFile>]) -> Result<String> {
-    let mut columns = Vec::new();
+    let (mut columns, mut stored) = (Vec::new(), Vec::new());
     for field in table.metadata().current_schema().as_struct().fields() {
         let unsupported = || WarehouseError::Unsupported {
             table: table.identifier().to_string(),
@@ -51,6 +52,9 @@ pub(crate) fn relation(table: &Table, files: &[Arc<LocalFile>]) -> Result<String
         };
         let Type::Primitive(primitive) = field.field_type.as_ref() else { return Err(unsupported()) };
         let (name, sql) = (identifier(&field.name), sql_type(primitive).ok_or_else(unsupported)?);
+        let physical = if *primitive == PrimitiveType::Timestamptz { "TIMESTAMP WITH TIME ZONE" } else { sql.as_str() };
+        let (id, called) = (field.id, literal(&field.name));
+        stored.push(format!("{id}: {{'name': {called}, 'type': '{physical}', 'default_value': NULL}}"));
         columns.push(if files.is_empty() {
             format!("CAST(NULL AS {sql}) AS {name}")
         } else if sql == "TIMESTAMP" {
@@ -65,7 +69,10 @@ pub(crate) fn relation(table: &Table, files: &[Arc<LocalFile>]) -> Result<String
         return Ok(format!("(SELECT {columns} WHERE false)"));
     }
     let paths: Vec<_> = files.iter().map(|file| literal(&file.path().to_string_lossy())).collect();
-    Ok(format!("(SELECT {columns} FROM read_parquet([{}], hive_partitioning = false))", paths.join(", ")))
+    // The first schema is number 0, and other engines may forget schemas that no snapshot names.
+    let has_changed = table.metadata().schemas_iter().len() > 1 || table.metadata().current_schema_id() != 0;
+    let by_id = if has_changed { format!(", schema = MAP {{{}}}", stored.join(", ")) } else { String::new() };
+    Ok(format!("(SELECT {columns} FROM read_parquet([{}], hive_partitioning = false{by_id}))", paths.join(", ")))
 }
 
 /// Names and types of the model's columns.

@@ -1,6 +1,7 @@
 //! From references to rows: takes the cells the fold names out of stored rows and change records.
 //!
-//! Promises: the result is in the table's schema; partition columns follow from the partition timestamp in UTC.
+//! Promises: the result is in the table's schema, in whatever order that has its columns; partition columns follow from the partition
+//! timestamp in UTC; columns that the contract dropped keep what silver has of them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use arrow::row::{RowConverter, SortField};
 use lakebed_contract::TableContract;
 
 use super::changes::{Changes, Key, RecordLayout, pick};
-use super::fold::{FoldedRow, NULL};
+use super::fold::{Folded, FoldedRow, NULL, fold};
+use super::stored::StoredRows;
 use crate::error::{Attempt, Result};
 use crate::iceberg::schema::{COMMIT_LSN, CREATED_AT, DELETED_AT, GENERATION, ORDINAL, UPDATED_AT};
 
@@ -33,19 +35,20 @@ pub(crate) fn assemble(
     };
     let reference = |cell: u32| (cell != NULL).then_some(cell);
     let mut columns: HashMap<&str, ArrayRef> = HashMap::new();
-    for (at, column) in contract.columns.iter().enumerate() {
-        let failed = || format!("assemble column `{}`", column.name);
+    for (at, name) in layout.names().iter().enumerate() {
+        let failed = || format!("assemble column `{name}`");
+        let before = stored.column(schema.index_of(name).attempt(failed)?);
         let key_number = layout.keys.iter().position(|key| *key == at);
         let array = if let Some(number) = key_number {
             let shift = records.num_rows() as u32;
             let cells = rows.iter().map(|row| row.cells[at] + if row.key_from_old { shift } else { 0 });
             let cells = UInt32Array::from_iter_values(cells);
-            gather(stored.column(at), &[records.column(at), records.column(layout.old_key(number))], cells)
+            gather(before, &[records.column(at), records.column(layout.old_key(number))], cells)
         } else {
             let cells = rows.iter().map(|row| reference(row.cells[at])).collect();
-            gather(stored.column(at), &[records.column(at)], cells)
+            gather(before, &[records.column(at)], cells)
         };
-        columns.insert(&column.name, array.attempt(failed)?);
+        columns.insert(name, array.attempt(failed)?);
     }
     let time = records.column(layout.width + 4);
     type Reference = fn(&FoldedRow) -> u32;
@@ -76,6 +79,41 @@ pub(crate) fn assemble(
     });
     let ordered: Vec<_> = ordered.collect();
     RecordBatch::try_new(Arc::clone(schema), ordered).attempt(|| "assemble rows".to_owned())
+}
+
+/// Columns that the contract dropped live in silver alone, so rows made anew from bronze lack them. In `batch` they go where they go
+/// in any merge, with moves and swaps and into no new life; records that came late change nothing in that, by their position. A key
+/// that the batch leaves as it is keeps what its stored row has, unless that row is dead and another has come to its key.
+///
+/// Does not know whether a value is older than a life that late records begin before the stored position: then it stays.
+pub(crate) fn keep_dropped(
+    layout: &RecordLayout,
+    rows: RecordBatch,
+    rebuilt: &[FoldedRow],
+    stored: &StoredRows,
+    batch: &Changes,
+) -> Result<RecordBatch> {
+    let Folded { rows: folded, unresolved } = fold(layout.width, &layout.keys, &stored.stored, batch);
+    let folded: HashMap<&Key, &FoldedRow> = folded.iter().map(|row| (&row.key, row)).collect();
+    let places: HashMap<&Key, u32> = stored.stored.keys.iter().zip(0..).collect();
+    let schema = rows.schema();
+    let mut columns = rows.columns().to_vec();
+    for (followed, name) in layout.names().iter().enumerate().skip(layout.in_contract) {
+        // No record tells such a column, so a cell is NULL or a stored row's.
+        let cell = |row: &FoldedRow| match folded.get(&row.key) {
+            Some(row) => Some(row.cells[followed]).filter(|cell| *cell != NULL),
+            None if unresolved.contains(&row.key) => None,
+            None => {
+                let is_same = |place: &u32| stored.stored.live[*place as usize] || row.deleted != NULL;
+                places.get(&row.key).copied().filter(is_same)
+            }
+        };
+        let cells: UInt32Array = rebuilt.iter().map(cell).collect();
+        let failed = || format!("keep column `{name}`");
+        let at = schema.index_of(name).attempt(failed)?;
+        columns[at] = take(stored.rows.column(at), &cells, None).attempt(failed)?;
+    }
+    RecordBatch::try_new(schema, columns).attempt(|| "keep dropped columns".to_owned())
 }
 
 /// Drops rows that equal the stored row of their key, and their keys.

@@ -7,10 +7,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
 use lakebed_contract::control::ControlRecord;
 
-use super::changes::{Changes, Key, RecordLayout, join, pick, read_parquet};
+use super::changes::{Changes, Key, RecordLayout, join, pick};
+use super::project::{Values, read_bronze};
 use crate::error::Result;
 use crate::iceberg::cache::LocalFile;
 use crate::warehouse::{Warehouse, blocking};
@@ -52,7 +52,7 @@ pub(crate) async fn read(
     blocking(move || {
         let (mut batches, mut sources) = (Vec::new(), Vec::new());
         for file in files {
-            for batch in read_parquet(file.local.path(), layout.schema(), &file.key)? {
+            for batch in read_bronze(file.local.path(), &layout, Values::All, &file.key)? {
                 sources.extend(std::iter::repeat_n(file.record, batch.num_rows()));
                 batches.push(layout.coarsening.apply(batch)?);
             }
@@ -77,7 +77,7 @@ pub(crate) async fn history(
         let keys = renamed_closure(&layout, &files, keys)?;
         let mut batches: Vec<RecordBatch> = Vec::new();
         for file in &files {
-            for batch in read_parquet(file.local.path(), layout.schema(), &file.key)? {
+            for batch in read_bronze(file.local.path(), &layout, Values::All, &file.key)? {
                 let changes = Changes::decode(&layout, layout.coarsening.apply(batch)?, &file.key)?;
                 let wanted = (0..changes.len()).filter(|at| keys.contains(&changes.keys[*at]));
                 let wanted: Vec<u64> = wanted.map(|at| at as u64).collect();
@@ -94,11 +94,9 @@ pub(crate) async fn history(
 
 /// Follows renames in both directions until no new key turns up.
 fn renamed_closure(layout: &RecordLayout, files: &[BronzeFile], keys: HashSet<Key>) -> Result<HashSet<Key>> {
-    let schema = without_values(layout);
     let mut neighbours: HashMap<Key, Vec<Key>> = HashMap::new();
     for file in files {
-        for batch in read_parquet(file.local.path(), &schema, &file.key)? {
-            let batch = widen(&batch, layout)?;
+        for batch in read_bronze(file.local.path(), layout, Values::Keys, &file.key)? {
             let changes = Changes::decode(layout, batch, &file.key)?;
             for (key, old) in changes.keys.iter().zip(&changes.old_keys) {
                 if let Some(old) = old {
@@ -118,20 +116,4 @@ fn renamed_closure(layout: &RecordLayout, files: &[BronzeFile], keys: HashSet<Ke
         }
     }
     Ok(closure)
-}
-
-/// The record schema without the values of non-key columns.
-fn without_values(layout: &RecordLayout) -> SchemaRef {
-    let fields = layout.schema().fields().iter().enumerate();
-    let kept = fields.filter(|(at, _)| *at >= layout.width || layout.keys.contains(at)).map(|(_, field)| field.clone());
-    Arc::new(Schema::new(kept.collect::<Vec<_>>()))
-}
-
-fn widen(batch: &RecordBatch, layout: &RecordLayout) -> Result<RecordBatch> {
-    use crate::error::Attempt;
-    let columns = layout.schema().fields().iter().map(|field| {
-        let column = batch.column_by_name(field.name()).cloned();
-        column.unwrap_or_else(|| arrow::array::new_null_array(field.data_type(), batch.num_rows()))
-    });
-    RecordBatch::try_new(layout.schema().clone(), columns.collect()).attempt(|| "read keys of bronze".to_owned())
 }

@@ -1,39 +1,41 @@
-//! Change records of one table as columns: read from bronze Parquet, typed as silver is, with keys in comparable form.
+//! Change records of one table as columns: typed as silver is, with keys in comparable form.
 //!
-//! Promises: keeps *absent* apart from NULL; keeps positions exact; refuses a record without key or with an unknown operation.
-//! Values stay in Arrow arrays; nothing here looks at one. Reading blocks: call it on a blocking thread.
+//! Promises: keeps *absent* apart from NULL, and a column that a record's file does not know apart from both; keeps positions exact;
+//! refuses a record without key or with an unknown operation. Values stay in Arrow arrays; nothing here looks at one. How files are
+//! read is in [`super::project`].
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array, new_null_array};
-use arrow::compute::{cast, concat_batches, take_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit};
 use arrow::row::{RowConverter, SortField};
 use lakebed_contract::{Lsn, Policy, Position, TableContract};
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::coarsen::Coarsening;
 use crate::error::{Attempt, Result, WarehouseError};
+use crate::iceberg::schema::derived;
 
-/// Rows per Arrow batch when reading Parquet.
-pub(crate) const READ_BATCH_ROWS: usize = 65_536;
+/// Column that names what a record's file has no column for, as `_absent` names what a record lacks; made while reading.
+pub(crate) const UNKNOWN_TO_FILE: &str = "_unknown_to_file";
 
 /// A key in a form that compares and hashes as the key does.
 pub(crate) type Key = Box<[u8]>;
 
 /// The columns of a table's change records, in the order of [`RecordLayout::schema`].
 pub(crate) struct RecordLayout {
-    /// Contract columns.
+    /// Columns whose values are followed: the contract's, then those that it dropped and silver has kept.
     pub(crate) width: usize,
+    /// How many of them are the contract's.
+    pub(crate) in_contract: usize,
     /// Positions of the key columns among them.
     pub(crate) keys: Vec<usize>,
     /// What the policy makes of the records of bronze.
     pub(crate) coarsening: Coarsening,
     names: Vec<String>,
+    /// For each column of the schema, what a bronze file may call it, the present name first.
+    called: Vec<Vec<String>>,
     schema: SchemaRef,
 }
 
@@ -43,31 +45,85 @@ pub(crate) fn instant() -> DataType {
 }
 
 impl RecordLayout {
-    /// `silver` is the table's Arrow schema; its first columns are the contract's.
-    pub(crate) fn new(contract: &TableContract, policy: &Policy, silver: &SchemaRef) -> Self {
-        let width = contract.columns.len();
-        let keys: Vec<usize> = (0..width).filter(|at| contract.columns[*at].is_key).collect();
-        let names: Vec<String> = contract.columns.iter().map(|column| column.name.clone()).collect();
-        let nullable = |name: &str, data_type: &DataType| Field::new(name, data_type.clone(), true);
-        let mut fields: Vec<Field> =
-            names.iter().zip(silver.fields()).map(|(name, field)| nullable(name, field.data_type())).collect();
-        fields.push(nullable("_operation", &DataType::Utf8));
-        fields.push(nullable("_generation", &DataType::Int32));
-        fields.push(nullable("_commit_lsn", &DataType::Int64));
-        fields.push(nullable("_ordinal", &DataType::Int64));
-        fields.push(nullable("_commit_timestamp", &instant()));
-        fields.push(nullable("_absent", &DataType::Utf8));
+    /// `silver` is the table's Arrow schema, whose columns may stand in any order.
+    pub(crate) fn new(contract: &TableContract, policy: &Policy, silver: &SchemaRef) -> Result<Self> {
+        let in_contract = contract.columns.len();
+        let keys: Vec<usize> = (0..in_contract).filter(|at| contract.columns[*at].is_key).collect();
+        let mut names: Vec<String> = contract.columns.iter().map(|column| column.name.clone()).collect();
+        let added = derived(contract);
+        let is_dropped =
+            |name: &String| contract.column(name).is_none() && !added.iter().any(|(derived, _)| derived == name);
+        names.extend(silver.fields().iter().map(|field| field.name()).filter(|name| is_dropped(name)).cloned());
+        let width = names.len();
+        let (mut fields, mut called) = (Vec::new(), Vec::new());
+        for (at, name) in names.iter().enumerate() {
+            let field = silver.field_with_name(name).attempt(|| format!("find column `{name}` in silver"))?;
+            fields.push(Field::new(name, field.data_type().clone(), true));
+            let former = contract.columns.get(at).map(|column| column.former_names.as_slice()).unwrap_or_default();
+            // A column that the contract dropped has no class, so nothing says how coarse it must be: bronze is not asked for it.
+            let present = (at < in_contract).then_some(name);
+            called.push(present.into_iter().chain(former).cloned().collect());
+        }
+        for (name, data_type) in [
+            ("_operation", DataType::Utf8),
+            ("_generation", DataType::Int32),
+            ("_commit_lsn", DataType::Int64),
+            ("_ordinal", DataType::Int64),
+            ("_commit_timestamp", instant()),
+            ("_absent", DataType::Utf8),
+        ] {
+            fields.push(Field::new(name, data_type, true));
+            called.push(vec![name.to_owned()]);
+        }
+        fields.push(Field::new(UNKNOWN_TO_FILE, DataType::Utf8, true));
+        called.push(Vec::new());
         for key in &keys {
-            let old = format!("_old_{}", names[*key]);
-            fields.push(nullable(&old, silver.field(*key).data_type()));
+            fields.push(Field::new(format!("_old_{}", names[*key]), fields[*key].data_type().clone(), true));
+            called.push(called[*key].iter().map(|name| format!("_old_{name}")).collect());
         }
         let coarsening = Coarsening::of(contract, policy);
-        Self { width, keys, coarsening, names, schema: Arc::new(Schema::new(fields)) }
+        let schema = Arc::new(Schema::new(fields));
+        Ok(Self { width, in_contract, keys, coarsening, names, called, schema })
     }
 
-    /// Schema of change records: contract columns, `_operation`, position, time, `_absent`, old keys.
+    /// Schema of change records: followed columns, `_operation`, position, time, `_absent`, [`UNKNOWN_TO_FILE`], old keys.
     pub(crate) fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// Names of the followed columns.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Names of the columns that the contract dropped and silver has kept.
+    pub(crate) fn dropped(&self) -> &[String] {
+        &self.names[self.in_contract..]
+    }
+
+    /// For each column of the schema, what a bronze file may call it, the present name first; nothing if bronze is not asked.
+    pub(crate) fn called(&self) -> &[Vec<String>] {
+        &self.called
+    }
+
+    /// Names that a column had before.
+    pub(crate) fn called_before(&self, name: &str) -> &[String] {
+        let called = self.names.iter().position(|known| known == name).map(|at| self.called[at].as_slice());
+        called.and_then(|called| called.get(1..)).unwrap_or_default()
+    }
+
+    /// Where the key columns stand in another schema.
+    pub(crate) fn key_places(&self, schema: &SchemaRef) -> Result<Vec<usize>> {
+        let place = |key: &usize| {
+            let name = &self.names[*key];
+            schema.index_of(name).attempt(|| format!("find key column `{name}`"))
+        };
+        self.keys.iter().map(place).collect()
+    }
+
+    /// Column of `_absent`; [`UNKNOWN_TO_FILE`] is the next.
+    pub(crate) fn absent(&self) -> usize {
+        self.width + 5
     }
 
     /// Column of the commit timestamp.
@@ -77,7 +133,7 @@ impl RecordLayout {
 
     /// Column of the old value of key number `n`.
     pub(crate) fn old_key(&self, n: usize) -> usize {
-        self.width + 6 + n
+        self.width + 7 + n
     }
 
     /// A converter for this table's keys; converters of one layout agree with each other.
@@ -114,6 +170,17 @@ pub(crate) enum Operation {
     Delete,
 }
 
+/// What a record says of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// What it holds, be it NULL.
+    Told,
+    /// Nothing: it stays as it is, and a row that has no value yet waits for one.
+    Absent,
+    /// Nothing, because the column came later than the record's file or is gone: it stays as it is, NULL if there is nothing yet.
+    Unknown,
+}
+
 /// Change records, decoded.
 pub(crate) struct Changes {
     /// The records.
@@ -126,10 +193,10 @@ pub(crate) struct Changes {
     pub(crate) keys: Vec<Key>,
     /// Former key, where it differs.
     pub(crate) old_keys: Vec<Option<Key>>,
-    /// Which set of [`Changes::absent_sets`] each lacks.
-    pub(crate) absent: Vec<usize>,
-    /// Distinct sets of absent columns, by contract column; the first is empty.
-    pub(crate) absent_sets: Vec<Vec<bool>>,
+    /// Which of [`Changes::tellings`] is each one's.
+    pub(crate) telling: Vec<usize>,
+    /// What records say of which followed column, each distinct answer once.
+    pub(crate) tellings: Vec<Vec<Telling>>,
 }
 
 impl Changes {
@@ -156,9 +223,9 @@ impl Changes {
             decode_operations(at(0)).ok_or_else(|| bad("`_operation` is none of load, insert, update, delete"))?;
         let keys = layout.key_codec()?.keys(&key_columns)?;
         let old_keys = decode_old_keys(layout, &rows, &keys)?;
-        let (absent, absent_sets) =
-            decode_absent(layout, at(5)).ok_or_else(|| bad("`_absent` names a column the contract does not have"))?;
-        Ok(Self { operations, positions, keys, old_keys, absent, absent_sets, rows })
+        let (telling, tellings) = decode_absent(layout, at(5), at(6))
+            .ok_or_else(|| bad("`_absent` names a column the contract does not have"))?;
+        Ok(Self { operations, positions, keys, old_keys, telling, tellings, rows })
     }
 
     /// Every key the records touch.
@@ -202,62 +269,38 @@ fn decode_old_keys(layout: &RecordLayout, rows: &RecordBatch, keys: &[Key]) -> R
     Ok(old.into_iter().zip(keys).map(|(old, key)| (old != *key).then_some(old)).collect())
 }
 
-fn decode_absent(layout: &RecordLayout, column: &ArrayRef) -> Option<(Vec<usize>, Vec<Vec<bool>>)> {
-    let mut sets = vec![vec![false; layout.width]];
-    let mut known: HashMap<&str, usize> = HashMap::new();
-    let mut absent = Vec::with_capacity(column.len());
-    for text in column.as_string::<i32>().iter() {
-        let text = text.unwrap_or_default();
-        if text.is_empty() {
-            absent.push(0);
-            continue;
-        }
-        let set = match known.get(text) {
-            Some(set) => *set,
+fn decode_absent(
+    layout: &RecordLayout,
+    absent: &ArrayRef,
+    unknown: &ArrayRef,
+) -> Option<(Vec<usize>, Vec<Vec<Telling>>)> {
+    let mut tellings = Vec::new();
+    let mut known: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut last = None;
+    let mut of = Vec::with_capacity(absent.len());
+    for (absent, unknown) in absent.as_string::<i32>().iter().zip(unknown.as_string::<i32>()) {
+        let texts = (absent.unwrap_or_default(), unknown.unwrap_or_default());
+        // Most records say the same as the one before.
+        let before = last.filter(|(same, _)| *same == texts).map(|(_, telling)| telling);
+        let telling = match before.or_else(|| known.get(&texts).copied()) {
+            Some(telling) => telling,
             None => {
-                let mut columns = vec![false; layout.width];
-                for name in text.split(',') {
-                    columns[layout.names.iter().position(|known| known == name.trim())?] = true;
+                let mut columns = vec![Telling::Told; layout.width];
+                for (text, telling) in [(texts.0, Telling::Absent), (texts.1, Telling::Unknown)] {
+                    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+                        columns[layout.names.iter().position(|known| known == name)?] = telling;
+                    }
                 }
-                sets.push(columns);
-                known.insert(text, sets.len() - 1);
-                sets.len() - 1
+                columns[layout.in_contract..].fill(Telling::Unknown);
+                tellings.push(columns);
+                known.insert(texts, tellings.len() - 1);
+                tellings.len() - 1
             }
         };
-        absent.push(set);
+        last = Some((texts, telling));
+        of.push(telling);
     }
-    Some((absent, sets))
-}
-
-/// Reads columns of a Parquet file by name into `schema`; a column the file lacks is NULL throughout.
-pub(crate) fn read_parquet(path: &Path, schema: &SchemaRef, origin: &str) -> Result<Vec<RecordBatch>> {
-    let failed = || format!("read `{origin}`");
-    let file = File::open(path).attempt(failed)?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).attempt(failed)?;
-    let wanted: Vec<usize> = builder
-        .schema()
-        .fields()
-        .iter()
-        .enumerate()
-        .filter(|(_, field)| schema.column_with_name(field.name()).is_some())
-        .map(|(at, _)| at)
-        .collect();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-    let reader = builder.with_projection(mask).with_batch_size(READ_BATCH_ROWS).build().attempt(failed)?;
-    reader.map(|batch| by_name(&batch.attempt(failed)?, schema, origin)).collect()
-}
-
-fn by_name(batch: &RecordBatch, schema: &SchemaRef, origin: &str) -> Result<RecordBatch> {
-    let failed = || format!("bring `{origin}` into the table's types");
-    let mut columns = Vec::with_capacity(schema.fields().len());
-    for field in schema.fields() {
-        columns.push(match batch.column_by_name(field.name()) {
-            Some(column) if column.data_type() == field.data_type() => column.clone(),
-            Some(column) => cast(column, field.data_type()).attempt(failed)?,
-            None => new_null_array(field.data_type(), batch.num_rows()),
-        });
-    }
-    RecordBatch::try_new(schema.clone(), columns).attempt(failed)
+    Some((of, tellings))
 }
 
 /// The rows at `rows`, in that order.

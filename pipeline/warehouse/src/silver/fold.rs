@@ -1,8 +1,9 @@
 //! The fold: change records in position order, over the rows silver has, to the rows silver shall have.
 //!
 //! Promises, per key: later beats earlier by (generation, commit LSN, ordinal) and nothing else; an absent column keeps its value,
-//! an explicit NULL is NULL; a key change deletes the old key and creates the new one, which inherits absent columns; a delete
-//! keeps the last values; an insert inherits nothing; a record at or before the stored position changes nothing.
+//! and so does one that a record's file does not know; an explicit NULL is NULL; a key change deletes the old key and creates the
+//! new one, which inherits absent columns; a delete keeps the last values; an insert inherits nothing; a record at or before the
+//! stored position changes nothing.
 //!
 //! Works on references: a cell is the number of the row it comes from (stored rows first, then records). No value is looked at.
 
@@ -10,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use lakebed_contract::Position;
 
-use super::changes::{Changes, Key, Operation};
+use super::changes::{Changes, Key, Operation, Telling};
 
 /// A cell that is NULL.
 pub(crate) const NULL: u32 = u32::MAX;
@@ -32,7 +33,7 @@ pub(crate) struct Stored {
 pub(crate) struct FoldedRow {
     /// Its key.
     pub(crate) key: Key,
-    /// For each contract column, the row to take it from, or [`NULL`].
+    /// For each followed column, the row to take it from, or [`NULL`].
     pub(crate) cells: Vec<u32>,
     /// For key columns, whether the cell comes from the record's old key instead of its key.
     pub(crate) key_from_old: bool,
@@ -116,12 +117,14 @@ struct Fold<'a> {
     /// Number of stored rows: records count from here.
     base: u32,
     slots: Vec<Slot>,
+    /// For each of [`Changes::tellings`], whether it leaves a column unknown.
+    leaves_unknown: Vec<bool>,
     index: HashMap<&'a Key, usize>,
     /// Live rows whose key another row took within the present transaction, before they moved themselves.
     displaced: HashMap<usize, Vec<u32>>,
 }
 
-/// Folds `changes` over `stored`. `width` is the number of contract columns, `keys` the positions of the key among them.
+/// Folds `changes` over `stored`. `width` is the number of followed columns, `keys` the positions of the key among them.
 pub(crate) fn fold(width: usize, keys: &[usize], stored: &Stored, changes: &Changes) -> Folded {
     let base = u32::try_from(stored.keys.len()).expect("fewer stored rows per merge than u32 counts");
     let mut fold = Fold {
@@ -130,6 +133,7 @@ pub(crate) fn fold(width: usize, keys: &[usize], stored: &Stored, changes: &Chan
         width,
         base,
         slots: Vec::with_capacity(stored.keys.len() + changes.len()),
+        leaves_unknown: changes.tellings.iter().map(|telling| telling.contains(&Telling::Unknown)).collect(),
         index: HashMap::with_capacity(stored.keys.len() + changes.len()),
         displaced: HashMap::new(),
     };
@@ -178,7 +182,7 @@ impl<'a> Fold<'a> {
             (Operation::Insert, _) => {
                 if self.slots[slot].is_before(position) {
                     self.slots[slot].begin_life(position, row);
-                    self.set(slot, at, row, |_| NULL);
+                    self.set(slot, at, row, |_, _| NULL);
                 }
             }
             (Operation::Update, Some(old)) => {
@@ -194,18 +198,23 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// A load row says how the row is, not that it began: a row that lives goes on living.
+    /// A load row says how the row is, not that it began: a row that lives goes on living, and keeps what the load cannot know.
     fn load(&mut self, slot: usize, at: usize, row: u32, position: Position) {
         let state = &mut self.slots[slot];
         if !state.is_before(position) {
             return;
         }
+        let keeps = state.live && self.leaves_unknown[self.changes.telling[at]];
+        let before = keeps.then(|| state.cells.clone());
         if state.live {
             state.stamp(position, row)
         } else {
             state.begin_life(position, row)
         }
-        self.set(slot, at, row, |_| NULL);
+        self.set(slot, at, row, |column, telling| match &before {
+            Some(before) if telling == Telling::Unknown => before[column],
+            _ => NULL,
+        });
     }
 
     fn update(&mut self, slot: usize, at: usize, row: u32, position: Position) {
@@ -216,26 +225,23 @@ impl<'a> Fold<'a> {
         if state.live {
             state.stamp(position, row);
             let before = state.cells.clone();
-            self.set(slot, at, row, |column| before[column]);
+            self.set(slot, at, row, |column, _| before[column]);
         } else {
             // The insert that began this life has not arrived.
             state.begin_life(position, row);
-            self.set(slot, at, row, |_| UNKNOWN);
+            self.set(slot, at, row, |_, telling| if telling == Telling::Unknown { NULL } else { UNKNOWN });
         }
     }
 
     fn move_key(&mut self, old: usize, new: usize, at: usize, row: u32, position: Position) {
-        let inherited = match self.displaced.remove(&old) {
-            Some(cells) => cells,
-            None => {
-                let state = &self.slots[old];
-                let cells = if state.live { state.cells.clone() } else { vec![UNKNOWN; self.width] };
-                if state.is_before(position) {
-                    self.kill(old, row, position, true);
-                }
-                cells
+        let inherited = self.displaced.remove(&old).or_else(|| {
+            let state = &self.slots[old];
+            let cells = state.live.then(|| state.cells.clone());
+            if state.is_before(position) {
+                self.kill(old, row, position, true);
             }
-        };
+            cells
+        });
         let state = &mut self.slots[new];
         if !state.is_before(position) {
             return;
@@ -244,7 +250,11 @@ impl<'a> Fold<'a> {
             self.displaced.insert(new, state.cells.clone());
         }
         self.slots[new].begin_life(position, row);
-        self.set(new, at, row, |column| inherited[column]);
+        self.set(new, at, row, |column, telling| match &inherited {
+            Some(cells) => cells[column],
+            None if telling == Telling::Unknown => NULL,
+            None => UNKNOWN,
+        });
     }
 
     fn kill(&mut self, slot: usize, row: u32, position: Position, by_old_key: bool) {
@@ -259,11 +269,13 @@ impl<'a> Fold<'a> {
         }
     }
 
-    /// Points every present column at `row` and asks `otherwise` about the absent ones. Keys are never absent.
-    fn set(&mut self, slot: usize, at: usize, row: u32, otherwise: impl Fn(usize) -> u32) {
-        let absent = &self.changes.absent_sets[self.changes.absent[at]];
+    /// Points every told column at `row` and asks `otherwise` about the others. Keys are always told.
+    fn set(&mut self, slot: usize, at: usize, row: u32, otherwise: impl Fn(usize, Telling) -> u32) {
+        let tellings = &self.changes.tellings[self.changes.telling[at]];
         for (column, cell) in self.slots[slot].cells.iter_mut().enumerate() {
-            *cell = if absent[column] && !self.keys.contains(&column) { otherwise(column) } else { row };
+            let telling = tellings[column];
+            let is_told = telling == Telling::Told || self.keys.contains(&column);
+            *cell = if is_told { row } else { otherwise(column, telling) };
         }
         self.slots[slot].key_from_old = false;
     }

@@ -10,6 +10,7 @@ pub(crate) mod changes;
 pub(crate) mod coarsen;
 pub(crate) mod fold;
 pub(crate) mod latency;
+pub(crate) mod project;
 pub(crate) mod stored;
 
 use std::collections::{HashMap, HashSet};
@@ -20,7 +21,7 @@ use iceberg::spec::DataFile;
 use iceberg::table::Table;
 use lakebed_contract::control::{ControlRecord, Status};
 use lakebed_contract::layout::SILVER;
-use lakebed_contract::{RunEvent, Stage, TableContract};
+use lakebed_contract::{RunEvent, Stage, TableContract, Timestamp};
 
 use self::bronze::Batch;
 use self::changes::{Changes, Key, RecordLayout, join, pick};
@@ -71,6 +72,7 @@ pub(crate) async fn merge(warehouse: &Warehouse, contract: &TableContract) -> Re
 async fn merge_once(warehouse: &Warehouse, contract: &TableContract) -> Result<MergeReport> {
     let table = warehouse.ensure_table(SILVER, &contract.name, &TableShape::silver(contract)).await?;
     let records = warehouse.control.with_bronze(&contract.name).await?;
+    tell_overdue(warehouse, contract, &records);
     let new: Vec<ControlRecord> =
         records.iter().filter(|record| record.status == Status::BronzeDone).cloned().collect();
     let current = table.metadata().current_snapshot_id().unwrap_or(0);
@@ -83,11 +85,21 @@ async fn merge_once(warehouse: &Warehouse, contract: &TableContract) -> Result<M
     let merge = Merge {
         warehouse,
         contract,
-        layout: Arc::new(RecordLayout::new(contract, &warehouse.lake.policy, &arrow_schema(&table)?)),
+        layout: Arc::new(RecordLayout::new(contract, &warehouse.lake.policy, &arrow_schema(&table)?)?),
         live: live_files(&table, table.metadata().current_snapshot()).await?,
         table,
     };
     merge.run(&records, new, current).await
+}
+
+/// Warns of a table whose next object should have arrived: with every merge, until one comes. Of one that never got any, nobody
+/// knows since when.
+fn tell_overdue(warehouse: &Warehouse, contract: &TableContract, records: &[ControlRecord]) {
+    let last = records.iter().map(|record| Timestamp(record.received_at)).max();
+    let overdue = last.and_then(|last| contract.service_levels.overdue(&contract.name, last, warehouse.clock.now()));
+    if let Some(overdue) = overdue {
+        warehouse.events.log(format!("warning: {overdue}"));
+    }
 }
 
 /// The batch id: which objects, in no particular order.
@@ -259,13 +271,18 @@ fn fold_with_rebuild(
     late: &HashSet<Key>,
 ) -> Result<Outcome> {
     let schema = found.rows.schema();
-    let timely = (0..changes.len()).filter(|at| !late.contains(&changes.keys[*at])).map(|at| at as u64).collect();
-    let timely = Changes::decode(layout, pick(&changes.rows, timely)?, &contract.name)?;
-    let usual = fold_onto(contract, layout, &found.rows, &found.stored, &timely)?;
+    let of_batch = |is_late: bool| {
+        let rows = (0..changes.len()).filter(|at| late.contains(&changes.keys[*at]) == is_late);
+        Changes::decode(layout, pick(&changes.rows, rows.map(|at| at as u64).collect())?, &contract.name)
+    };
+    let usual = fold_onto(contract, layout, &found.rows, &found.stored, &of_batch(false)?)?;
     let Folded { rows: rebuilt, unresolved } = fold::fold(layout.width, &layout.keys, &Stored::default(), history);
     let nothing = RecordBatch::new_empty(schema.clone());
-    let rows = assemble::assemble(contract, layout, &schema, &nothing, history, &rebuilt)?;
-    let keys = rebuilt.into_iter().map(|row| row.key).collect();
+    let mut rows = assemble::assemble(contract, layout, &schema, &nothing, history, &rebuilt)?;
+    if !layout.dropped().is_empty() {
+        rows = assemble::keep_dropped(layout, rows, &rebuilt, wide, &of_batch(true)?)?;
+    }
+    let keys: Vec<Key> = rebuilt.into_iter().map(|row| row.key).collect();
     let (rows, keys) = assemble::drop_unchanged(rows, keys, &wide.rows, &wide.stored.keys)?;
     Ok(Outcome {
         rows: join(&schema, &[usual.rows, rows])?,
@@ -285,5 +302,7 @@ fn unite(mut found: StoredRows, wide: StoredRows) -> StoredRows {
     found
 }
 
+#[cfg(test)]
+mod evolution_tests;
 #[cfg(test)]
 mod tests;

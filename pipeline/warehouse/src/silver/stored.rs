@@ -14,8 +14,9 @@ use iceberg::spec::{DataFile, PrimitiveLiteral};
 use iceberg::table::Table;
 use lakebed_contract::{Lsn, Position};
 
-use super::changes::{Changes, Key, RecordLayout, join, pick, read_parquet};
+use super::changes::{Changes, Key, RecordLayout, join, pick};
 use super::fold::Stored;
+use super::project::read_data_file;
 use crate::error::{Attempt, Result, WarehouseError};
 use crate::iceberg::cache::LocalFile;
 use crate::iceberg::schema::{COMMIT_LSN, DELETED_AT, GENERATION, ORDINAL};
@@ -128,15 +129,15 @@ fn read_hits(
     schema: &SchemaRef,
 ) -> Result<Option<(HitFile, RecordBatch)>> {
     let origin = file.file_path().to_owned();
-    let key_fields: Vec<_> = layout.keys.iter().map(|key| schema.field(*key).clone()).collect();
+    let key_fields: Vec<_> = layout.key_places(schema)?.into_iter().map(|key| schema.field(key).clone()).collect();
     let key_schema: SchemaRef = Arc::new(Schema::new(key_fields));
-    let key_rows = join(&key_schema, &read_parquet(local.path(), &key_schema, &origin)?)?;
+    let key_rows = join(&key_schema, &read_data_file(local.path(), layout, &key_schema, &origin)?)?;
     let keys = layout.key_codec()?.keys(key_rows.columns())?;
     let rows: Vec<u64> = (0..).zip(&keys).filter(|(_, key)| touched.contains(*key)).map(|(row, _)| row).collect();
     if rows.is_empty() {
         return Ok(None);
     }
-    let all = join(schema, &read_parquet(local.path(), schema, &origin)?)?;
+    let all = join(schema, &read_data_file(local.path(), layout, schema, &origin)?)?;
     let keys = rows.iter().map(|row| keys[*row as usize].clone()).collect();
     let rows = pick(&all, rows)?;
     Ok(Some((HitFile { file, local, keys }, rows)))
@@ -238,16 +239,16 @@ impl Group {
         changed_keys: &HashSet<Key>,
     ) -> Result<Part> {
         let mut batches = self.changed;
-        let codec = layout.key_codec()?;
+        let (codec, key_places) = (layout.key_codec()?, layout.key_places(schema)?);
         for (file, local) in &self.rewritten {
-            for batch in read_parquet(local.path(), schema, file.file_path())? {
-                let columns: Vec<ArrayRef> = layout.keys.iter().map(|key| batch.column(*key).clone()).collect();
+            for batch in read_data_file(local.path(), layout, schema, file.file_path())? {
+                let columns: Vec<ArrayRef> = key_places.iter().map(|key| batch.column(*key).clone()).collect();
                 let keys = codec.keys(&columns)?;
                 let survivors = (0..).zip(&keys).filter(|(_, key)| !changed_keys.contains(*key)).map(|(row, _)| row);
                 batches.push(pick(&batch, survivors.collect())?);
             }
         }
-        let rows = sort_by_key(&join(schema, &batches)?, &layout.keys)?;
+        let rows = sort_by_key(&join(schema, &batches)?, &key_places)?;
         Ok(Part { path, key: self.key, batches: vec![rows] })
     }
 }

@@ -1,9 +1,10 @@
 //! The fold and the merge against real files: the nasty cases of the reference, and a model-based test.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use lakebed_contract::RunEvent;
 use lakebed_contract::event::Carried;
+use lakebed_contract::{Lake, RunEvent};
 use proptest::prelude::*;
 
 use super::merge;
@@ -355,4 +356,36 @@ async fn latencies_count_what_became_visible_changes_apart_from_loads() {
         }
     }
     assert_eq!(told, BTreeMap::from([(Carried::Changes, (2, 2, 40)), (Carried::Load, (1, 10, 10))]));
+}
+
+#[tokio::test]
+async fn a_table_that_waits_too_long_for_its_next_object_is_told_with_every_merge() {
+    let mut lake = Lake::beer();
+    let brewery = lake.tables.iter_mut().find(|table| table.name == "brewery").expect("a beer table");
+    brewery.service_levels.frequency = Some(Duration::from_secs(3_600));
+    let bench = Bench::new(lake);
+    let told = || {
+        let events = std::mem::take(&mut *bench.events.lock().expect("lock"));
+        let lines = events.into_iter().filter_map(|event| match event {
+            RunEvent::Log { message } if message.starts_with("warning: table") => Some(message),
+            _ => None,
+        });
+        lines.collect::<Vec<_>>()
+    };
+    merged(&bench).await;
+    assert_eq!(told(), Vec::<String>::new(), "nobody knows since when");
+    bench.deliver("brewery", "o0", &[load(1, "a")]);
+    let arrived = |ago: u64| {
+        let at = bench.warehouse.clock.now().0 - i64::try_from(ago).expect("small") * 1_000_000;
+        bench.control.records.lock().expect("lock").values_mut().for_each(|record| record.received_at = at);
+    };
+    arrived(3_600);
+    merged(&bench).await;
+    assert_eq!(told(), Vec::<String>::new(), "in time");
+    arrived(3_660);
+    let line = "warning: table `brewery` got its last object that is in bronze 1 h 1 min ago, frequency allows 1 h";
+    for _ in 0..2 {
+        merged(&bench).await;
+        assert_eq!(told(), [line]);
+    }
 }

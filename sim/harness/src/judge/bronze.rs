@@ -7,8 +7,9 @@ use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
-use lakebed_contract::table::{ColumnType, TableContract};
+use lakebed_contract::table::{Column, ColumnType, TableContract};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::ParquetMetaDataReader;
@@ -16,6 +17,9 @@ use parquet::file::metadata::ParquetMetaDataReader;
 use super::cell::{Cell, Scrambler, mix};
 use super::lakehouse::typed;
 use super::source::SourceColumn;
+
+/// Operations that change a row.
+const ROW_OPERATIONS: [&str; 4] = ["load", "insert", "update", "delete"];
 
 /// A set of [`identity`] numbers.
 pub(super) type Identities = HashSet<u64, BuildHasherDefault<Scrambler>>;
@@ -33,6 +37,19 @@ pub(super) fn footer_rows(file: Bytes) -> Result<u64, String> {
     u64::try_from(footer.file_metadata().num_rows()).map_err(|_| "negative row count".to_owned())
 }
 
+/// How many records of a quarantine file are table events: they are in no need of a row in bronze.
+pub(super) fn table_events(quarantine: Bytes) -> Result<u64, String> {
+    let columns = [SourceColumn { name: "_operation".to_owned(), column_type: ColumnType::Text }];
+    let is_event = |cell: Cell<'_>| matches!(cell, Cell::Text(operation) if !ROW_OPERATIONS.contains(&operation));
+    let mut events = 0;
+    each_batch(quarantine, &columns, |batch| {
+        let arrays = typed(batch, &columns)?;
+        events += (0..batch.num_rows()).filter(|row| is_event(arrays[0].cell(*row))).count() as u64;
+        Ok(())
+    })?;
+    Ok(events)
+}
+
 /// Adds the identity of every row of a bronze file.
 pub(super) fn identities(file: Bytes, table: &TableContract, found: &mut Identities) -> Result<(), String> {
     let column = |name: &str, column_type| SourceColumn { name: name.to_owned(), column_type };
@@ -42,8 +59,38 @@ pub(super) fn identities(file: Bytes, table: &TableContract, found: &mut Identit
         column("_commit_lsn", ColumnType::Bigint),
         column("_ordinal", ColumnType::Bigint),
     ];
-    columns.extend(table.key_columns().map(|key| column(&key.name, key.column_type)));
+    let written = schema(&file)?;
+    for key in table.key_columns() {
+        columns.push(as_written(key, "", &written)?);
+    }
     each_batch(file, &columns, |batch| add(batch, &columns, found))
+}
+
+/// The columns that a Parquet file has.
+pub(super) fn schema(file: &Bytes) -> Result<SchemaRef, String> {
+    let undecodable = |_| "not decodable".to_owned();
+    Ok(ParquetRecordBatchReaderBuilder::try_new(file.clone()).map_err(undecodable)?.schema().clone())
+}
+
+/// A column, its names behind `prefix`, as this file has it: one of an older contract may call it otherwise, and hold fewer digits.
+/// A file that lacks it is asked for its present name.
+pub(super) fn as_written(column: &Column, prefix: &str, written: &Schema) -> Result<SourceColumn, String> {
+    let present = format!("{prefix}{}", column.name);
+    let former = column.former_names.iter().map(|name| format!("{prefix}{name}"));
+    let names: Vec<String> = std::iter::once(present.clone()).chain(former).collect();
+    let mut fields = names.iter().filter_map(|name| written.field_with_name(name).ok());
+    let field = fields.next();
+    if fields.next().is_some() {
+        return Err(format!("ambiguous: it has column {present} under two of its names"));
+    }
+    let column_type = match (column.column_type, field.map(Field::data_type)) {
+        (ColumnType::Bigint, Some(DataType::Int32)) => ColumnType::Integer,
+        (ColumnType::Decimal { precision, scale }, Some(DataType::Decimal128(digits, _))) => {
+            ColumnType::Decimal { precision: precision.min(*digits), scale }
+        }
+        (column_type, _) => column_type,
+    };
+    Ok(SourceColumn { name: field.map_or(present, |field| field.name().clone()), column_type })
 }
 
 /// Hands on the batches of a Parquet file, only with the columns asked for.
@@ -120,8 +167,26 @@ pub(super) mod tests {
         ])
     }
 
-    pub(in super::super) fn quarantine_file(rows: i64) -> Bytes {
-        parquet_file(vec![("row_number", Arc::new(Int64Array::from_iter_values(0..rows)))])
+    pub(in super::super) fn quarantine_file(operations: &[&str]) -> Bytes {
+        parquet_file(vec![("_operation", Arc::new(StringArray::from_iter_values(operations)))])
+    }
+
+    #[test]
+    fn a_key_that_was_renamed_and_widened_is_the_same_key() {
+        let row = BronzeRow { key: 7, operation: "update", generation: 1, commit_lsn: 9, ordinal: 2 };
+        let mut table = Lake::beer().tables[0].clone();
+        table.columns[0].former_names = vec!["id".to_owned()];
+        let old = parquet_file(vec![
+            ("id", Arc::new(Int32Array::from_iter_values([7]))),
+            ("_operation", Arc::new(StringArray::from_iter_values(["update"]))),
+            ("_generation", Arc::new(Int32Array::from_iter_values([1]))),
+            ("_commit_lsn", Arc::new(Int64Array::from_iter_values([9]))),
+            ("_ordinal", Arc::new(Int64Array::from_iter_values([2]))),
+        ]);
+        let (mut before, mut after) = (Identities::default(), Identities::default());
+        identities(old, &table, &mut before).expect("readable");
+        identities(bronze_file(&[row]), &table, &mut after).expect("readable");
+        assert_eq!(before, after);
     }
 
     #[test]
@@ -135,6 +200,6 @@ pub(super) mod tests {
         let expected = [2, 3].map(|ordinal| identity(1, 9, ordinal, "update", &[Cell::Int(7)]));
         assert_eq!(found, expected.into_iter().collect());
         assert!(footer_rows(Bytes::from_static(b"PAR1 not really")).is_err());
-        assert!(identities(quarantine_file(1), &lake.tables[0], &mut found).is_err());
+        assert!(identities(quarantine_file(&["load"]), &lake.tables[0], &mut found).is_err());
     }
 }

@@ -19,7 +19,7 @@ use super::cell::{Cell, Scrambler};
 use super::error::JudgeError;
 use super::finding::Evidence;
 use super::key::{RowKey, is_one_integer};
-use super::lakehouse::{Lakehouse, typed, unreadable};
+use super::lakehouse::{Lakehouse, plan, typed, unreadable};
 use super::rows::count_and_sample;
 use super::source::SourceColumn;
 
@@ -104,8 +104,9 @@ async fn walk<K: RowKey>(table: &Table, columns: &[SourceColumn]) -> Result<Resu
     }
     let mut track = Track::<K>::new();
     let mut read: HashSet<String> = HashSet::new();
+    let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
     for snapshot in &snapshots {
-        let tasks = match plan(table, columns, snapshot.snapshot_id()).await {
+        let tasks = match plan(table, Some(snapshot.snapshot_id()), &names).await {
             Ok(tasks) => tasks,
             Err(error) => return unreadable(&what, error),
         };
@@ -117,7 +118,7 @@ async fn walk<K: RowKey>(table: &Table, columns: &[SourceColumn]) -> Result<Resu
     let Some(current) = table.metadata().current_snapshot_id() else {
         return Ok(Ok(Walked::new(track.back, snapshots.len(), 0)));
     };
-    let tasks = match plan(table, columns, current).await {
+    let tasks = match plan(table, Some(current), &names).await {
         Ok(tasks) => tasks,
         Err(error) => return unreadable(&what, error),
     };
@@ -131,12 +132,6 @@ async fn walk<K: RowKey>(table: &Table, columns: &[SourceColumn]) -> Result<Resu
     .await?;
     back.extend(highest.into_keys());
     Ok(ended.map(|()| Walked::new(back, snapshots.len(), keys)))
-}
-
-async fn plan(table: &Table, columns: &[SourceColumn], snapshot: i64) -> iceberg::Result<Vec<FileScanTask>> {
-    let names = columns.iter().map(|column| column.name.as_str());
-    let scan = table.scan().snapshot_id(snapshot).select(names).build()?;
-    scan.plan_files().await?.try_collect().await
 }
 
 /// Reads key and position of every row of the planned files.

@@ -1,8 +1,9 @@
 //! Reading Iceberg tables through the REST catalog with the `iceberg` crate.
 //!
 //! The tables are read as any other engine would read them; no DuckDB, nothing of `lakebed-warehouse`. Damaged tables are told from
-//! stores that do not answer: the first is a finding about the lake, the second an error of the run. Columns must have exactly the
-//! Arrow type of their contract type before a value is taken from them.
+//! stores that do not answer: the first is a finding about the lake, the second an error of the run. Every file is read as the table
+//! is now, by field id, whatever its columns were called when it was written. Columns must then have exactly the Arrow type of their
+//! contract type before a value is taken from them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
+use iceberg::scan::FileScanTask;
 use iceberg::table::Table;
 use iceberg::{Catalog, CatalogBuilder, ErrorKind, TableIdent};
 use iceberg_catalog_rest::{REST_CATALOG_PROP_URI, RestCatalog, RestCatalogBuilder};
@@ -88,12 +90,12 @@ pub(super) async fn scan_at(
         return Ok(Err(format!("has no column {}", absent.join(", "))));
     }
     let what = table.identifier().to_string();
-    let scan = match snapshot {
-        Some(id) => table.scan().snapshot_id(id),
-        None => table.scan(),
+    let opened = async {
+        let tasks = plan(table, snapshot, columns).await?;
+        let read = table.reader_builder().build().read(stream::iter(tasks.into_iter().map(Ok)).boxed())?;
+        Ok::<_, iceberg::Error>(read.stream())
     };
-    let stream = async { scan.select(columns).build()?.to_arrow().await }.await;
-    let mut stream = match stream {
+    let mut stream = match opened.await {
         Ok(stream) => stream,
         Err(error) => return unreadable(&what, error),
     };
@@ -108,6 +110,31 @@ pub(super) async fn scan_at(
             Err(error) => return unreadable(&what, error),
         }
     }
+}
+
+/// The files of a snapshot (`None`: the current one), to be read with the columns the table has now. A scan of the `iceberg` crate
+/// reads a snapshot with the columns of its time, in which a column added or renamed since has no name.
+pub(super) async fn plan(
+    table: &Table,
+    snapshot: Option<i64>,
+    columns: &[String],
+) -> iceberg::Result<Vec<FileScanTask>> {
+    let schema = table.metadata().current_schema();
+    let id = |name: &String| {
+        let missing = || iceberg::Error::new(ErrorKind::DataInvalid, format!("no column {name}"));
+        schema.field_id_by_name(name).ok_or_else(missing)
+    };
+    let ids = columns.iter().map(id).collect::<iceberg::Result<Vec<i32>>>()?;
+    let scan = match snapshot {
+        Some(id) => table.scan().snapshot_id(id),
+        None => table.scan(),
+    };
+    let mut tasks: Vec<FileScanTask> = scan.build()?.plan_files().await?.try_collect().await?;
+    for task in &mut tasks {
+        task.schema = schema.clone();
+        task.project_field_ids.clone_from(&ids);
+    }
+    Ok(tasks)
 }
 
 /// Damaged data is a finding; everything else (a store that does not answer) is an error.
@@ -188,9 +215,82 @@ pub(super) fn typed(batch: &RecordBatch, columns: &[SourceColumn]) -> Result<Vec
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::{Decimal128Array, Int64Array, StringArray, TimestampMicrosecondArray};
+    use arrow::array::{Decimal128Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
+    use iceberg::arrow::schema_to_arrow_schema;
+    use iceberg::io::LocalFsStorageFactory;
+    use iceberg::memory::{MEMORY_CATALOG_WAREHOUSE, MemoryCatalog, MemoryCatalogBuilder};
+    use iceberg::spec::{NestedField, PrimitiveType, Schema, Type};
+    use iceberg::transaction::{ApplyTransactionAction, Transaction};
+    use iceberg::writer::file_writer::{FileWriter, FileWriterBuilder, ParquetWriterBuilder};
+    use iceberg::{NamespaceIdent, TableCreation};
+    use parquet::file::properties::WriterProperties;
 
     use super::*;
+
+    fn schema(fields: &[(i32, &str, PrimitiveType)]) -> Schema {
+        let field = |(id, name, primitive): &(i32, &str, PrimitiveType)| {
+            Arc::new(NestedField::optional(*id, *name, Type::Primitive(primitive.clone())))
+        };
+        Schema::builder().with_fields(fields.iter().map(field)).build().expect("a schema")
+    }
+
+    /// A table with one file of one row: 7, "a".
+    async fn written(catalog: &MemoryCatalog) -> Table {
+        let namespace = NamespaceIdent::new("silver".to_owned());
+        catalog.create_namespace(&namespace, HashMap::new()).await.expect("a namespace");
+        let columns = schema(&[(1, "id", PrimitiveType::Int), (2, "city", PrimitiveType::String)]);
+        let creation = TableCreation::builder().name("t".to_owned()).schema(columns).build();
+        let table = catalog.create_table(&namespace, creation).await.expect("a table");
+        let columns = table.metadata().current_schema().clone();
+        let rows: Vec<ArrayRef> = vec![Arc::new(Int32Array::from(vec![7])), Arc::new(StringArray::from(vec!["a"]))];
+        let batch = RecordBatch::try_new(Arc::new(schema_to_arrow_schema(&columns).expect("columns")), rows);
+        let location = format!("{}/data/a.parquet", table.metadata().location());
+        let output = table.file_io().new_output(&location).expect("a place");
+        let builder = ParquetWriterBuilder::new(WriterProperties::default(), columns);
+        let mut writer = builder.build(output).await.expect("a writer");
+        writer.write(&batch.expect("rows")).await.expect("written");
+        let mut file = writer.close().await.expect("closed").pop().expect("a file");
+        let file = file.file_path(location).partition_spec_id(0).build().expect("a file");
+        let transaction = Transaction::new(&table);
+        let append = transaction.fast_append().add_data_files([file]);
+        append.apply(transaction).expect("applies").commit(catalog).await.expect("commits")
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn files_of_older_columns_are_read_with_the_columns_of_now() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let warehouse = (MEMORY_CATALOG_WAREHOUSE.to_owned(), format!("file://{}", folder.path().display()));
+        let builder = MemoryCatalogBuilder::default().with_storage_factory(Arc::new(LocalFsStorageFactory));
+        let catalog = builder.load("judge", HashMap::from([warehouse])).await.expect("a catalog");
+        let before = written(&catalog).await;
+        let now =
+            [(3, "country", PrimitiveType::String), (1, "id", PrimitiveType::Long), (2, "town", PrimitiveType::String)];
+        let metadata = before.metadata().clone().into_builder(None).add_current_schema(schema(&now)).expect("a schema");
+        let table = Table::builder()
+            .identifier(before.identifier().clone())
+            .metadata(metadata.build().expect("metadata").metadata)
+            .metadata_location("file:///unused/metadata/00000-00000000-0000-0000-0000-000000000000.metadata.json")
+            .file_io(before.file_io().clone())
+            .runtime(iceberg::Runtime::current())
+            .build()
+            .expect("a table");
+        let names = ["id", "town", "country"].map(str::to_owned);
+        let mut rows = Vec::new();
+        let scanned = scan(&table, &names, |batch| {
+            let typed = |at: usize, column_type| Typed::new(batch.column(at), column_type, &names[at]);
+            let id = typed(0, ColumnType::Bigint)?;
+            let texts = [typed(1, ColumnType::Text)?, typed(2, ColumnType::Text)?];
+            rows.extend((0..batch.num_rows()).map(|row| {
+                assert_eq!(texts.each_ref().map(|text| text.cell(row)), [Cell::Text("a"), Cell::Null]);
+                id.cell(row) == Cell::Int(7)
+            }));
+            Ok(())
+        });
+        scanned.await.expect("the store answers").expect("the table is read");
+        assert_eq!(rows, [true]);
+        let unknown = ["city".to_owned()];
+        assert!(scan(&table, &unknown, |_| Ok(())).await.expect("answers").is_err(), "a name of the past");
+    }
 
     #[test]
     fn columns_of_another_type_are_refused() {
