@@ -30,7 +30,7 @@ pub(crate) fn read(name: &str, custom: Option<&Value>) -> Result<Vec<String>, St
             }
             continue;
         }
-        let value = entry.get("value").and_then(|value| names_of(value));
+        let value = entry.get("value").and_then(names_of);
         let value = value.ok_or_else(|| {
             format!("property `{name}`: the value of customProperty `{PROPERTY}` must be a list of names, at least one")
         })?;

@@ -127,9 +127,10 @@ impl Scanner {
         row.enter(text);
         self.sweep(text.as_bytes(), |at| trigger(row, at));
         if self.wants_words() {
-            let mut kept = row.found.len();
+            let from = row.found.len();
             words::candidates(text, &mut row.found);
-            for at in kept..row.found.len() {
+            let mut kept = from;
+            for at in from..row.found.len() {
                 let finding = row.found[at];
                 if self.kinds.contains(finding.kind) && !touches_label(text, &finding) {
                     row.found[kept] = finding;
