@@ -112,13 +112,13 @@ pub(super) fn find(name: &str, work: Work, operation: Option<Operation>, places:
     match (work, name) {
         (Work::Demo, "lakebed") => ours(Role::Ours, "Postgres, ECS workers and the judge included", Means::Demo),
         (Work::CsvToParquet, "lakebed-lite") => {
-            ours(Role::Ours, "checks the contract, masks e-mail and comment; one core", Means::Convert(Route::Lite))
+            ours(Role::Ours, "checks the contract, masks e-mail and comment; two threads", Means::Convert(Route::Lite))
         }
         (Work::CsvToParquet, "lakebed-mass") => {
-            ours(Role::Ours, "the same in larger batches; one core", Means::Convert(Route::Mass))
+            ours(Role::Ours, "the same; a thread for each core", Means::Convert(Route::Mass))
         }
         (Work::CsvToParquet, "lakebed-unmasked") => {
-            ours(Role::Control, "checks the contract, masks nothing; one core", Means::Convert(Route::Unmasked))
+            ours(Role::Control, "checks the contract, masks nothing; two threads", Means::Convert(Route::Unmasked))
         }
         (Work::CsvToParquet, "inflate") => ours(Role::Floor, "inflates and forgets; one core", Means::Inflate),
         (Work::CsvToParquet, "parquet-go") => go_program(places),
