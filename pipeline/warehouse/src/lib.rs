@@ -29,6 +29,7 @@ pub use self::duckdb::duckdb_version;
 pub use self::error::WarehouseError;
 pub use self::handlers::handlers;
 pub use self::query::{QueryResult, query};
+pub use self::warehouse::check_contracts;
 
 /// What the warehouse works with.
 #[derive(Clone, Debug)]

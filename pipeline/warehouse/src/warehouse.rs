@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use iceberg::io::FileIO;
 use iceberg::spec::DataFile;
 use iceberg::table::Table;
-use lakebed_contract::layout::{LAKE_BUCKET, iceberg_location};
+use lakebed_contract::layout::{LAKE_BUCKET, SILVER, iceberg_location};
 use lakebed_contract::seed::uuid_from;
-use lakebed_contract::{Clock, EventSink, Lake, RunEvent, Seed};
+use lakebed_contract::{Clock, EventSink, Lake, RunEvent, Seed, TableContract};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -61,6 +61,19 @@ pub(crate) struct Committed {
     pub(crate) files_added: u64,
     /// Data files removed.
     pub(crate) files_removed: u64,
+}
+
+/// Refuses a lake with a contract that its silver table cannot follow. Asked before rows are put into bronze, where they would be of
+/// columns that no merge could take up. Changes nothing.
+///
+/// # Errors
+/// [`WarehouseError::Unsupported`] says what the table has, what the contract says and what to do.
+pub async fn check_contracts(context: &WarehouseContext) -> Result<()> {
+    let warehouse = Warehouse::connect(context).await?;
+    for contract in &context.lake.tables {
+        warehouse.check_contract(contract).await?;
+    }
+    Ok(())
 }
 
 impl Warehouse {
@@ -131,6 +144,15 @@ impl Warehouse {
                  models write to it"
             ),
         })
+    }
+
+    /// Refuses a contract that its silver table cannot follow. Changes nothing.
+    pub(crate) async fn check_contract(&self, contract: &TableContract) -> Result<()> {
+        let ident = table_ident(SILVER, &contract.name)?;
+        if let Some(table) = self.store.load(&ident).await? {
+            TableShape::silver(contract).evolution(&ident, table.metadata())?;
+        }
+        Ok(())
     }
 
     /// Runs `work` with a DuckDB of its own on a blocking thread.

@@ -130,6 +130,14 @@ impl HarnessError {
         }
     }
 
+    /// Wraps what the warehouse says of the lake's contracts: one that silver cannot follow is input.
+    pub fn contracts(error: lakebed_warehouse::WarehouseError) -> Self {
+        match &error {
+            lakebed_warehouse::WarehouseError::Unsupported { .. } => Self::Input { message: error.report() },
+            _ => Self::Stage { action: "hold the contracts against silver", source: error.report().into() },
+        }
+    }
+
     /// Wraps a file error.
     pub fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

@@ -5,6 +5,7 @@
 mod bench;
 mod ci_action;
 mod command_line;
+mod contract_change;
 mod docker;
 mod external;
 mod kill;

@@ -28,7 +28,7 @@ use crate::error::HarnessError;
 use crate::lake_folder::LakeFiles;
 use crate::run_dir::RunDir;
 use crate::tally::timed;
-use crate::wiring::{MaskSecret, PipelineParts, pipeline_registry};
+use crate::wiring::{MaskSecret, PipelineParts, pipeline_registry, warehouse_context};
 use crate::worker::WorkerOrder;
 
 /// Lambda invocations at once.
@@ -173,6 +173,8 @@ impl Flow {
             message: "failed to start the flow: one already runs on these stores".to_owned(),
         })?;
         create_resources(&parts.endpoints, &parts.clock).await?;
+        let context = warehouse_context(&parts);
+        lakebed_warehouse::check_contracts(&context).await.map_err(HarnessError::contracts)?;
         let control = ControlTable::new(&parts.endpoints, config.clock.clone());
         if config.holds_no_lease {
             release_leases(&control).await?;
