@@ -12,7 +12,7 @@ use iceberg::spec::DataFile;
 use iceberg::table::Table;
 use lakebed_contract::layout::{LAKE_BUCKET, SILVER, iceberg_location};
 use lakebed_contract::seed::uuid_from;
-use lakebed_contract::{Clock, EventSink, Lake, RunEvent, Seed, TableContract};
+use lakebed_contract::{Clock, EventSink, Lake, RunEvent, Seed};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -69,9 +69,12 @@ pub(crate) struct Committed {
 /// # Errors
 /// [`WarehouseError::Unsupported`] says what the table has, what the contract says and what to do.
 pub async fn check_contracts(context: &WarehouseContext) -> Result<()> {
-    let warehouse = Warehouse::connect(context).await?;
+    let store = RestStore::connect(&context.endpoints).await?;
     for contract in &context.lake.tables {
-        warehouse.check_contract(contract).await?;
+        let ident = table_ident(SILVER, &contract.name)?;
+        if let Some(table) = store.load(&ident).await? {
+            TableShape::silver(contract).evolution(&ident, table.metadata())?;
+        }
     }
     Ok(())
 }
@@ -144,15 +147,6 @@ impl Warehouse {
                  models write to it"
             ),
         })
-    }
-
-    /// Refuses a contract that its silver table cannot follow. Changes nothing.
-    pub(crate) async fn check_contract(&self, contract: &TableContract) -> Result<()> {
-        let ident = table_ident(SILVER, &contract.name)?;
-        if let Some(table) = self.store.load(&ident).await? {
-            TableShape::silver(contract).evolution(&ident, table.metadata())?;
-        }
-        Ok(())
     }
 
     /// Runs `work` with a DuckDB of its own on a blocking thread.

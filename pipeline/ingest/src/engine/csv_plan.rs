@@ -103,8 +103,8 @@ const ROW_BYTES: usize = 64;
 const VALUE_BYTES: usize = 16;
 
 impl<'t> Plan<'t> {
-    /// Bytes of a block whose rows surely fit in `memory`: a record may be a few bytes, and its row have the names of all columns
-    /// that it lacks.
+    /// Bytes of a block whose rows fit in `memory`, whatever they are, but for the text of their fields: a record may be a few bytes,
+    /// and its row have the names of all columns that it lacks.
     pub(super) fn block_bytes_max(&self, table: &TableContract, memory: usize) -> usize {
         let (mut row, mut record) = (ROW_BYTES, 1);
         for (column, cell) in table.columns.iter().zip(&self.cells) {
@@ -113,7 +113,7 @@ impl<'t> Plan<'t> {
                 CellSource::Absent => row += column.name.len() + 1,
                 CellSource::Constant(Some(Value::Text(text))) => row += text.len(),
                 // As many delimiters, or the end of the line, stand in every record that has the field. Its text is as long here as
-                // there.
+                // there, and three times that at the most where letters of one byte become three.
                 CellSource::Field(at, _) => record = record.max(at + 1),
                 CellSource::Constant(_) | CellSource::Null => {}
             }

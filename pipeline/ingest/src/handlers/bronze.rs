@@ -5,9 +5,7 @@
 //! overwrites with the same bytes. The two routes differ in their threads only.
 
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use lakebed_contract::control::{ControlRecord, Status};
@@ -16,15 +14,13 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use super::late_log::LateLog;
+use super::renewal::while_renewed;
 use super::schema_log::SchemaLog;
-use crate::control::{ClaimAnswer, Finish, LEASE, Lease};
+use crate::control::{ClaimAnswer, Finish, Lease};
 use crate::engine::{Compression, EngineError, Format, Job, Outcome, ingest};
 use crate::error::{IngestError, with_sources};
 use crate::stream::body_channel;
 use crate::worker::{ObjectInput, OpenObject, Refusal, Worker};
-
-/// Age of a lease at which it is renewed.
-const RENEW_AFTER: Duration = Duration::from_secs(LEASE.as_secs() / 3);
 
 pub(super) struct BronzeIngestor {
     pub(super) worker: Arc<Worker>,
@@ -122,24 +118,25 @@ impl BronzeIngestor {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let object_bytes = object.length.unwrap_or(0);
+        let context = &self.worker.context;
         let published = async {
             let (outcome, spools) = self.run_engine(input, table, object, format).await?;
             let outputs = self.publish(input, table, &outcome, &spools).await?;
             Ok((outcome, outputs))
         };
-        let (outcome, outputs) = match self.keeping(lease, published).await {
-            Ok(published) => published,
-            Err(IngestError::Engine { key, source }) => match *source {
-                EngineError::Unreadable { reason } => return Ok(Err(Refusal(reason))),
-                other => return Err(IngestError::Engine { key, source: Box::new(other) }),
-            },
-            Err(error) => return Err(error),
-        };
+        let (outcome, outputs) =
+            match while_renewed(&context.clock, || self.worker.control.renew(lease), published).await {
+                Ok(published) => published,
+                Err(IngestError::Engine { key, source }) => match *source {
+                    EngineError::Unreadable { reason } => return Ok(Err(Refusal(reason))),
+                    other => return Err(IngestError::Engine { key, source: Box::new(other) }),
+                },
+                Err(error) => return Err(error),
+            };
         self.report(&input.key, &outcome);
         self.warn(&input.key, table, &outcome);
         let changes = outcome.schema_changes.iter().cloned();
         self.schema_log.tell(&self.worker.context.events, &table.name, changes, &format!("`{}`", input.key));
-        let context = &self.worker.context;
         self.late_log.tell(&context.events, &input.key, table, &outcome.newest, context.clock.now());
         self.worker.context.events.progress(Stage::Bronze, &table.name, 0, object_bytes);
         Ok(Ok((finish(&outcome, outputs), outcome.coverage.report())))
@@ -163,26 +160,6 @@ impl BronzeIngestor {
             self.worker.put(&layout::quarantine_key(table, &input.pk), spools.quarantine.path()).await?;
         }
         Ok(outputs)
-    }
-
-    /// Renews the lease for as long as the work takes. Who has lost it stops: the work would not count. A renewal that fails is
-    /// made good by the next one, of which there are two before the lease ends.
-    async fn keeping<T>(
-        &self,
-        lease: &Lease,
-        work: impl Future<Output = Result<T, IngestError>>,
-    ) -> Result<T, IngestError> {
-        let mut work = pin!(work);
-        loop {
-            tokio::select! {
-                done = &mut work => return done,
-                () = self.worker.context.clock.sleep(RENEW_AFTER) => match self.worker.control.renew(lease).await {
-                    Ok(()) => {}
-                    Err(lost @ IngestError::LeaseLost { .. }) => return Err(lost),
-                    Err(error) => tracing::warn!(pk = lease.pk, error = with_sources(&error), "failed to renew a lease"),
-                },
-            }
-        }
     }
 
     /// Feeds the engine, which runs on a blocking thread.

@@ -1,8 +1,8 @@
 //! What is told of objects whose newest data is older than their contract's latency allows.
 //!
 //! Late data is told of and not kept out: it is in bronze when the line is written, and will be in silver. One line an object, in
-//! names and times, and how many late objects of the table this process has met. Knows no clock of its own; an attempt that is
-//! made again tells again.
+//! names and times, and how many late objects of the table this process has met, an attempt that is made again counted
+//! again. Knows no clock of its own.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -44,10 +44,7 @@ impl LateLog {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use lakebed_contract::RunEvent;
-
+    use super::super::testing::LogLines;
     use super::*;
 
     const CONTRACT: &str = "apiVersion: v3.1.0\nkind: DataContract\nversion: 1.0.0\nslaProperties:\n  \
@@ -58,13 +55,8 @@ mod tests {
     #[test]
     fn late_objects_are_told_and_counted_and_others_are_not() {
         let table = TableContract::from_odcs_yaml("t.yaml", CONTRACT).expect("valid");
-        let told: Arc<Mutex<Vec<String>>> = Arc::default();
-        let heard = Arc::clone(&told);
-        let events = EventSink::new(move |event| {
-            if let RunEvent::Log { message } = event {
-                heard.lock().expect("sound").push(message);
-            }
-        });
+        let lines = LogLines::default();
+        let events = lines.sink();
         let log = LateLog::default();
         let tell = |seen_at: Option<i64>, day: Option<i64>| {
             let newest = [("seen_at", seen_at), ("day", day)];
@@ -87,6 +79,6 @@ mod tests {
                  allows 3 d; not kept out (late object 2 of the table)"
             ),
         ];
-        assert_eq!(*told.lock().expect("sound"), expected);
+        assert_eq!(lines.told(), expected);
     }
 }

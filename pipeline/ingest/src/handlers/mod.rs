@@ -1,6 +1,7 @@
 //! The Lambda functions, one file each, and the list of them.
 
 mod late_log;
+mod renewal;
 mod router;
 mod schema_log;
 
@@ -9,6 +10,9 @@ mod probe;
 
 mod bronze;
 mod mark_failed;
+
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 

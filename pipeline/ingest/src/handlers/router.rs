@@ -118,13 +118,11 @@ fn route(lake: &Lake, data: &[u8]) -> Route {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
-    use lakebed_contract::RunEvent;
     use serde_json::json;
 
+    use super::super::testing::LogLines;
     use super::*;
 
     fn router(events: EventSink) -> FirehoseRouter {
@@ -189,16 +187,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_control_record_says_is_told_once_and_the_record_dropped() {
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let events = EventSink::new({
-            let lines = Arc::clone(&lines);
-            move |event| {
-                if let RunEvent::Log { message } = event {
-                    lines.lock().expect("no panic").push(message);
-                }
-            }
-        });
-        let router = router(events);
+        let lines = LogLines::default();
+        let router = router(lines.sink());
         let control = record("control", "add-column", "dm_core", "brewery");
         let mut control: Value = serde_json::from_str(&control).expect("JSON");
         let text = |nullable: bool| json!({"type": "STRING", "nullable": nullable});
@@ -210,7 +200,7 @@ mod tests {
         }
         // Of a table of another lake nothing is known.
         assert_eq!(ask(&router, &record("control", "add-column", "dm_core", "wine")).await["result"], "Dropped");
-        let told = lines.lock().expect("no panic").clone();
+        let told = lines.told();
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(told[0].starts_with("schema of `brewery`: column `ibu` (INT32) is new"), "{told:?}");
     }

@@ -45,32 +45,22 @@ impl SchemaLog {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use lakebed_contract::RunEvent;
-
+    use super::super::testing::LogLines;
     use super::*;
 
     #[test]
     fn a_change_is_told_once_and_not_without_end() {
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let events = EventSink::new({
-            let lines = Arc::clone(&lines);
-            move |event| {
-                if let RunEvent::Log { message } = event {
-                    lines.lock().expect("no panic").push(message);
-                }
-            }
-        });
+        let lines = LogLines::default();
+        let events = lines.sink();
         let log = SchemaLog::default();
         for seen_in in ["one", "two"] {
             log.tell(&events, "beer", ["a".to_owned(), "a".to_owned()], seen_in);
         }
         log.tell(&events, "review", ["a".to_owned()], "two");
-        let told = lines.lock().expect("no panic").clone();
+        let told = lines.told();
         assert_eq!(told, ["schema of `beer`: a (first seen in one)", "schema of `review`: a (first seen in two)"]);
         log.tell(&events, "beer", (0..2 * TOLD_MAX).map(|number| number.to_string()), "three");
-        let told = lines.lock().expect("no panic").clone();
+        let told = lines.told();
         assert_eq!(told.len(), TOLD_MAX + 1);
         assert!(told.last().is_some_and(|line| line.starts_with("further")), "{:?}", told.last());
     }

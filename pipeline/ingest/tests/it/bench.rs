@@ -10,7 +10,9 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use lakebed_contract::{Lake, Policy, TableContract, Timestamp};
-use lakebed_ingest::engine::{Compression, CsvFormat, EngineError, Format, Job, LITE_THREADS, Outcome, ingest};
+use lakebed_ingest::engine::{
+    Compression, CsvFormat, EngineError, Format, Job, LITE_THREADS, Outcome, ingest, ingest_in_blocks,
+};
 use lakebed_mask::{MaskKey, Masker};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -71,6 +73,28 @@ impl Bench {
         assert_eq!(rows, outcome.rows_in, "progress adds up");
         Ok(outcome)
     }
+}
+
+/// What becomes of plain rows, JSON by their first character, from so many threads and blocks of so many bytes.
+pub(crate) fn outcome_in_blocks(
+    table: &TableContract,
+    text: &str,
+    threads: usize,
+    block_bytes: usize,
+) -> Result<Outcome, EngineError> {
+    let masker = Masker::new(MaskKey::new(1, [7; 32])).for_table(table, &Lake::beer().policy).expect("mask plan");
+    let format = if text.starts_with('{') { Format::Json } else { Format::Csv(CsvFormat::default()) };
+    let job = Job {
+        table,
+        masker: &masker,
+        format: &format,
+        compression: Compression::Plain,
+        generation: 1,
+        last_modified: 0,
+        source_object: "s3://dm-stage/raw/x",
+        threads,
+    };
+    ingest_in_blocks(text.as_bytes(), Vec::new(), Vec::new(), &job, block_bytes, &mut |_| ())
 }
 
 /// A table of the beer lake, or `kinds`: one column of each type.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use lakebed_contract::{Lake, TableContract};
-use lakebed_ingest::engine::{Compression, CsvFormat, Format, Job, ingest_in_blocks};
-use lakebed_mask::{MaskKey, Masker};
+use lakebed_contract::TableContract;
 use serde_json::{Value, json};
+
+use crate::bench::outcome_in_blocks;
 
 /// 2023-11-14T22:13:20Z and the end of that day, as seconds.
 const EVENING: i64 = 1_700_000_000;
@@ -21,23 +21,11 @@ const CONTRACT: &str = "apiVersion: v3.1.0\nkind: DataContract\nversion: 1.0.0\n
 #[track_caller]
 fn check(text: &str, seen_at: Option<i64>, day: Option<i64>) {
     let table = TableContract::from_odcs_yaml("t.yaml", CONTRACT).expect("valid contract");
-    let masker = Masker::new(MaskKey::new(1, [7; 32])).for_table(&table, &Lake::beer().policy).expect("mask plan");
-    let format = if text.starts_with('{') { Format::Json } else { Format::Csv(CsvFormat::default()) };
     let expected = [("seen_at", seen_at), ("day", day)].into_iter();
     let expected: BTreeMap<String, i64> =
         expected.filter_map(|(name, seconds)| Some((name.to_owned(), seconds? * 1_000_000))).collect();
     for (threads, block_bytes) in [(1, 1 << 20), (1, 16), (2, 64), (8, 40)] {
-        let job = Job {
-            table: &table,
-            masker: &masker,
-            format: &format,
-            compression: Compression::Plain,
-            generation: 1,
-            last_modified: 0,
-            source_object: "s3://dm-stage/raw/x",
-            threads,
-        };
-        let outcome = ingest_in_blocks(text.as_bytes(), Vec::new(), Vec::new(), &job, block_bytes, &mut |_| ());
+        let outcome = outcome_in_blocks(&table, text, threads, block_bytes);
         assert_eq!(outcome.expect("readable").newest, expected, "{threads} threads, blocks of {block_bytes}");
     }
 }

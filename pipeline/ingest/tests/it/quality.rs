@@ -1,12 +1,11 @@
 //! Quality rules of a contract: each metric over an object, what a broken rule does by its severity, and that neither threads
 //! nor blocks change the answer.
 
-use lakebed_contract::{Lake, TableContract};
-use lakebed_ingest::engine::{Compression, CsvFormat, EngineError, Format, Job, ingest_in_blocks};
-use lakebed_mask::{MaskKey, Masker};
+use lakebed_contract::TableContract;
+use lakebed_ingest::engine::EngineError;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, rows};
+use crate::bench::{Bench, outcome_in_blocks, rows};
 
 /// A table `t` with rules of its own, and of each of the columns `id`, `a` (text with a class), `n` and `d`.
 fn table(of_table: &str, rules: [&str; 4]) -> TableContract {
@@ -31,20 +30,7 @@ const ROWS: &str = "id,a,n,d\n1,x@example.com,1,4.5\n2,y@example.com,,4.0\n3,,1,
 
 /// What is said of `text` in blocks of so many bytes: the broken rules that let it pass, or why it is refused.
 fn told_in(table: &TableContract, text: &str, threads: usize, block_bytes: usize) -> Result<Vec<String>, String> {
-    let masker = Masker::new(MaskKey::new(1, [7; 32])).for_table(table, &Lake::beer().policy).expect("mask plan");
-    let is_json = text.starts_with('{');
-    let job = Job {
-        table,
-        masker: &masker,
-        format: &if is_json { Format::Json } else { Format::Csv(CsvFormat::default()) },
-        compression: Compression::Plain,
-        generation: 1,
-        last_modified: 0,
-        source_object: "s3://dm-stage/raw/x",
-        threads,
-    };
-    let outcome = ingest_in_blocks(text.as_bytes(), Vec::new(), Vec::new(), &job, block_bytes, &mut |_| ());
-    match outcome {
+    match outcome_in_blocks(table, text, threads, block_bytes) {
         Ok(outcome) => Ok(outcome.broken_rules),
         Err(EngineError::Unreadable { reason }) => Err(reason),
         Err(other) => panic!("not the object's fault: {other}"),

@@ -59,7 +59,7 @@ pub(crate) struct MergeReport {
 pub(crate) async fn merge(warehouse: &Warehouse, contract: &TableContract) -> Result<MergeReport> {
     let mut attempt = 1;
     loop {
-        match merge_once(warehouse, contract).await {
+        match merge_once(warehouse, contract, attempt == 1).await {
             Err(WarehouseError::CommitConflict { table }) if attempt < COMMIT_ATTEMPTS_MAX => {
                 tracing::info!(table, attempt, "the merge lost a commit race and is redone");
                 attempt += 1;
@@ -69,10 +69,12 @@ pub(crate) async fn merge(warehouse: &Warehouse, contract: &TableContract) -> Re
     }
 }
 
-async fn merge_once(warehouse: &Warehouse, contract: &TableContract) -> Result<MergeReport> {
+async fn merge_once(warehouse: &Warehouse, contract: &TableContract, is_first: bool) -> Result<MergeReport> {
     let table = warehouse.ensure_table(SILVER, &contract.name, &TableShape::silver(contract)).await?;
     let records = warehouse.control.with_bronze(&contract.name).await?;
-    tell_overdue(warehouse, contract, &records);
+    if is_first {
+        tell_overdue(warehouse, contract, &records);
+    }
     let new: Vec<ControlRecord> =
         records.iter().filter(|record| record.status == Status::BronzeDone).cloned().collect();
     let current = table.metadata().current_snapshot_id().unwrap_or(0);
