@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use iceberg::io::FileIO;
@@ -13,7 +12,7 @@ use iceberg::spec::{TableMetadata, TableMetadataBuilder};
 use iceberg::table::Table;
 use iceberg::{TableCreation, TableIdent};
 use lakebed_contract::control::{ControlRecord, Status};
-use lakebed_contract::{Clock, Endpoints, EventSink, Lake, RunEvent, Seed};
+use lakebed_contract::{Clock, Endpoints, EventSink, Lake, RunEvent, Seed, Timestamp};
 
 use crate::WarehouseContext;
 use crate::control::ControlLog;
@@ -136,8 +135,8 @@ impl Bench {
             lake: Arc::new(lake),
             endpoints: Endpoints::embedded(1),
             // The iceberg crate reads the machine's clock when it makes a table or changes its columns, and lets snapshots and changes
-            // be out of order by a minute: later than any creation, and near to any change.
-            clock: Clock::virtual_at(Clock::wall().now().plus(Duration::from_secs(30))),
+            // be out of order by a minute: later than any creation, and near to any change. A whole second, as tests count in them.
+            clock: Clock::virtual_at(Timestamp::from_seconds(Clock::wall().now().seconds() + 30)),
             seed: Seed(7),
             events: EventSink::new(move |event| told.lock().expect("lock").push(event)),
             scratch_dir: folder.path().join("scratch"),

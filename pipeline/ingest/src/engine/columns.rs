@@ -356,4 +356,26 @@ mod tests {
         assert_eq!(batch_rows(2 * BATCH_ROWS_MAX + 5, 1), [BATCH_ROWS_MAX, BATCH_ROWS_MAX, 5]);
         assert_eq!(batch_rows(70, BATCH_TEXT_BYTES_MAX / 64), [64, 6]);
     }
+
+    #[test]
+    fn the_text_of_a_row_taken_back_does_not_count() {
+        let lake = Lake::beer();
+        let table = lake.table("brewery").expect("a beer table");
+        let mut columns = BronzeColumns::new(table);
+        let name = "x".repeat(BATCH_TEXT_BYTES_MAX);
+        let at = table.columns.iter().position(|column| column.name == "brewery_name").expect("a column of text");
+        let mark =
+            RowMark { operation: Operation::Load, generation: 1, commit_lsn: 0, ordinal: 0, commit_timestamp: 0 };
+        columns.value(at, Value::Text(name.as_str().into()));
+        columns.drop_row();
+        for row in 0..3 {
+            for at in 0..table.columns.len() {
+                if row == 0 { columns.absent(at) } else { columns.value(at, Value::Null) }
+            }
+            columns.old_key(0, Value::Null);
+            columns.end_row(&mark);
+        }
+        let rows: Vec<usize> = columns.take().expect("whole rows").iter().map(RecordBatch::num_rows).collect();
+        assert_eq!(rows, [3]);
+    }
 }

@@ -232,6 +232,21 @@ mod tests {
     }
 
     #[test]
+    fn what_columns_may_hold_is_known_of_encrypted_classes_and_of_values_planted_in_columns_alone() {
+        let planted =
+            |value: &str, in_text: bool| Planted { class: "CPF".to_owned(), value: value.to_owned(), in_text };
+        let planted = [planted("529.982.247-25", false), planted("111.444.777-35", true), planted("no number", false)];
+        let master = Secret::new(std::array::from_fn(|at| at as u8));
+        let mut lake = Lake::beer();
+        assert_eq!(outcomes(&lake, &master, &planted), BTreeSet::new(), "the beer lake encrypts nothing");
+        let shipped = lake.policy.transform_at(Layer::Bronze, "cpf").expect("classed").clone();
+        assert!(!matches!(shipped, Transform::Fpe { .. }));
+        let policy = "version: 1\nclasses: {cpf: {bronze: fpe}, unused: {bronze: 'fpe:digits:11'}}\n";
+        lake.policy = lakebed_contract::Policy::from_yaml(policy).expect("valid");
+        assert_eq!(outcomes(&lake, &master, &planted), BTreeSet::from(["554.540.291-81".to_owned()]));
+    }
+
+    #[test]
     fn the_beginning_of_a_phone_number_stays() {
         let kept = |value: &str| {
             let plain = numerals(value).expect("a number");
