@@ -2,6 +2,7 @@
 //!
 //! Each takes `Option`s and becomes an array; the next one starts with room for as many values. Knows nothing of bronze.
 
+use std::iter::repeat_n;
 use std::mem;
 use std::sync::Arc;
 
@@ -27,6 +28,16 @@ impl Validity {
         self.rows += 1;
         if !self.flags.is_empty() || !valid {
             self.flags.push(valid);
+        }
+    }
+
+    fn push_many(&mut self, valid: bool, rows: usize) {
+        if !valid && self.flags.is_empty() {
+            self.flags.resize(self.rows, true);
+        }
+        self.rows += rows;
+        if !self.flags.is_empty() || !valid {
+            self.flags.resize(self.rows, valid);
         }
     }
 
@@ -61,6 +72,12 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     pub(super) fn push(&mut self, value: Option<T::Native>) {
         self.values.push(value.unwrap_or_default());
         self.validity.push(value.is_some());
+    }
+
+    /// The same value for so many rows.
+    pub(super) fn push_many(&mut self, value: Option<T::Native>, rows: usize) {
+        self.values.extend(repeat_n(value.unwrap_or_default(), rows));
+        self.validity.push_many(value.is_some(), rows);
     }
 
     pub(super) fn truncate(&mut self, rows: usize) {
@@ -123,6 +140,11 @@ impl Texts {
         self.validity.push(value.is_some());
     }
 
+    /// The same value for so many rows.
+    pub(super) fn push_many(&mut self, value: Option<&str>, rows: usize) {
+        (0..rows).for_each(|_| self.push(value));
+    }
+
     pub(super) fn truncate(&mut self, rows: usize) {
         self.offsets.truncate(rows + 1);
         self.text.truncate(self.offsets.last().map_or(0, |end| end.cast_unsigned() as usize));
@@ -135,7 +157,8 @@ impl Texts {
         if offsets.is_empty() {
             offsets.push(0);
         }
-        let next = String::with_capacity(self.text.len());
+        // A little more, so that a batch which is hardly larger does not move all of it.
+        let next = String::with_capacity(self.text.len() + self.text.len() / 8);
         let text = mem::replace(&mut self.text, next).into_bytes();
         let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
         Ok(Arc::new(StringArray::try_new(offsets, Buffer::from_vec(text), self.validity.finish())?))

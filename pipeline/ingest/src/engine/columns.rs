@@ -20,7 +20,7 @@ use lakebed_contract::envelope::Operation;
 use lakebed_contract::{ColumnType, TableContract};
 
 use super::builders::{Booleans, Numbers, Texts};
-use super::value::Value;
+use super::value::{self, Value};
 use super::{decimal, time};
 
 /// Rows at which a batch ends.
@@ -38,6 +38,10 @@ pub(super) struct RowMark {
     /// Microseconds since the epoch.
     pub(super) commit_timestamp: i64,
 }
+
+/// A text that its column does not take as a value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused;
 
 /// Rows on their way into batches.
 pub(super) struct BronzeColumns {
@@ -95,12 +99,28 @@ impl BronzeColumns {
         self.cells[column].append(value);
     }
 
-    /// Takes the present row's value of a contract column from its text, if it is spelt as nearly all are. `false` leaves
-    /// nothing behind, and says nothing of the value but that [`Value::parse`] must look at it.
-    #[inline]
-    pub(super) fn usual(&mut self, column: usize, text: &str) -> bool {
-        self.row_text_bytes += text.len();
-        self.cells[column].append_usual(text)
+    /// How many rows a caller may take before it ends them.
+    pub(super) fn rows_left(&self) -> usize {
+        BATCH_ROWS_MAX - self.rows
+    }
+
+    /// Takes the values of a contract column from their texts, for the present row and those behind it; `None` is NULL, if the
+    /// column is `nullable`. One that the column does not take ends it: then the rows must be dropped.
+    pub(super) fn texts<'a>(
+        &mut self,
+        column: usize,
+        nullable: bool,
+        texts: impl Iterator<Item = Result<Option<&'a str>, Refused>>,
+    ) -> Result<(), Refused> {
+        let mut bytes = 0;
+        let texts = texts.map(|text| {
+            let text = text?;
+            bytes += text.map_or(0, str::len);
+            if text.is_some() || nullable { Ok(text) } else { Err(Refused) }
+        });
+        self.cells[column].append_texts(texts)?;
+        self.row_text_bytes += bytes;
+        Ok(())
     }
 
     /// Notes that the present row does not have a contract column.
@@ -132,16 +152,34 @@ impl BronzeColumns {
         self.ordinal.push(Some(mark.ordinal));
         self.commit_timestamp.push(Some(mark.commit_timestamp));
         self.absent.push((!self.absent_names.is_empty()).then_some(self.absent_names.as_str()));
-        self.text_bytes += mem::take(&mut self.row_text_bytes) + self.absent_names.len();
+        self.row_text_bytes += self.absent_names.len();
         self.absent_names.clear();
-        self.rows += 1;
+        self.count_rows(1);
+    }
+
+    /// Ends so many rows, of which every contract column has its values and no key was another before. They are no more than
+    /// [`BronzeColumns::rows_left`].
+    pub(super) fn end_rows(&mut self, rows: usize, mark: &RowMark) {
+        self.operation.push_many(Some(mark.operation.as_str()), rows);
+        self.generation.push_many(Some(mark.generation), rows);
+        self.commit_lsn.push_many(Some(mark.commit_lsn), rows);
+        self.ordinal.push_many(Some(mark.ordinal), rows);
+        self.commit_timestamp.push_many(Some(mark.commit_timestamp), rows);
+        self.old_keys.iter_mut().for_each(|key| (0..rows).for_each(|_| key.append_null()));
+        self.absent.push_many(None, rows);
+        self.count_rows(rows);
+    }
+
+    fn count_rows(&mut self, rows: usize) {
+        self.text_bytes += mem::take(&mut self.row_text_bytes);
+        self.rows += rows;
         if self.rows == BATCH_ROWS_MAX || self.text_bytes >= BATCH_TEXT_BYTES_MAX {
             let batch = self.end_batch();
             self.batches.push(batch);
         }
     }
 
-    /// Takes the present row back: nothing of it stays.
+    /// Takes the present row back, and those of which some columns have values: nothing of them stays.
     pub(super) fn drop_row(&mut self) {
         let rows = self.rows;
         self.cells.iter_mut().chain(&mut self.old_keys).for_each(|column| column.truncate(rows));
@@ -258,23 +296,22 @@ impl ColumnBuilder {
         }
     }
 
-    #[inline]
-    fn append_usual(&mut self, text: &str) -> bool {
+    /// Appends values of the column's type from their texts, up to one that is none.
+    fn append_texts<'a>(
+        &mut self,
+        texts: impl Iterator<Item = Result<Option<&'a str>, Refused>>,
+    ) -> Result<(), Refused> {
         match self {
-            Self::Bigint(column) => decimal::short(text.as_bytes(), 0).map(|value| column.push(Some(value))).is_some(),
-            Self::Decimal(column, bounds) => {
-                let value = decimal::short(text.as_bytes(), bounds.scale);
-                let value = value.filter(|value| u128::from(value.unsigned_abs()) < bounds.limit);
-                value.map(|value| column.push(Some(value.into()))).is_some()
+            Self::Boolean(column) => push_each(texts, value::boolean, |value| column.push(value)),
+            Self::Integer(column) => push_each(texts, value::integer, |value| column.push(value)),
+            Self::Bigint(column) => push_each(texts, value::bigint, |value| column.push(value)),
+            Self::Double(column) => push_each(texts, value::double, |value| column.push(value)),
+            Self::Decimal(column, DecimalBounds { scale, limit }) => {
+                push_each(texts, |text| value::numeric(text, *scale, *limit), |value| column.push(value))
             }
-            Self::Timestamp(column) => {
-                time::usual_timestamp(text.as_bytes()).map(|value| column.push(Some(value))).is_some()
-            }
-            Self::Text(column) => {
-                column.push(Some(text));
-                true
-            }
-            _ => false,
+            Self::Text(column) => push_each(texts, Some, |value| column.push(value)),
+            Self::Date(column) => push_each(texts, time::date, |value| column.push(value)),
+            Self::Timestamp(column) => push_each(texts, time::timestamp, |value| column.push(value)),
         }
     }
 
@@ -316,6 +353,21 @@ impl ColumnBuilder {
             Self::Timestamp(column) => column.finish(),
         }
     }
+}
+
+#[inline]
+fn push_each<'a, T>(
+    texts: impl Iterator<Item = Result<Option<&'a str>, Refused>>,
+    read: impl Fn(&'a str) -> Option<T>,
+    mut push: impl FnMut(Option<T>),
+) -> Result<(), Refused> {
+    for text in texts {
+        push(match text? {
+            Some(text) => Some(read(text).ok_or(Refused)?),
+            None => None,
+        });
+    }
+    Ok(())
 }
 
 #[cfg(test)]

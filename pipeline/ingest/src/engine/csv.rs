@@ -158,31 +158,51 @@ impl Fields {
 
     /// A field without its quotes, and whether it had any. `block` is what the record was read from.
     pub(super) fn get<'a>(&'a self, block: &'a [u8], at: usize) -> Option<(Content<'a>, bool)> {
-        let span = self.spans.get(at)?;
+        self.spans.get(at).map(|span| self.content(*span, block))
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.spans.clear();
+        self.unescaped.clear();
+    }
+
+    /// The fields as records of so many fields each, in order. Each field is told as [`Fields::get`] does.
+    pub(super) fn column<'a>(
+        &'a self,
+        block: &'a [u8],
+        at: usize,
+        width: usize,
+    ) -> impl Iterator<Item = (Content<'a>, bool)> {
+        self.spans.chunks_exact(width).map(move |record| self.content(record[at], block))
+    }
+
+    #[inline]
+    fn content<'a>(&'a self, span: Span, block: &'a [u8]) -> (Content<'a>, bool) {
         let content = if span.unescaped {
             Content::Unescaped(&self.unescaped[span.start..span.end])
         } else {
             Content::Of(span.start, &block[span.start..span.end])
         };
-        Some((content, span.quoted))
-    }
-
-    fn clear(&mut self) {
-        self.spans.clear();
-        self.unescaped.clear();
+        (content, span.quoted)
     }
 
     fn push(&mut self, start: usize, end: usize, quoted: bool) {
         self.spans.push(Span { start, end, quoted, unescaped: false });
     }
 
-    fn is_blank(&self) -> bool {
-        matches!(self.spans[..], [Span { start, end, quoted: false, .. }] if start == end)
+    /// Forgets the fields from `count` on.
+    pub(super) fn truncate(&mut self, count: usize) {
+        self.spans.truncate(count);
+    }
+
+    /// Whether the last record, which begins with field `from`, is an empty line.
+    fn is_blank(&self, from: usize) -> bool {
+        matches!(self.spans[from..], [Span { start, end, quoted: false, .. }] if start == end)
     }
 }
 
-/// Splits whole records, one after the other.
-#[derive(Debug)]
+/// Splits whole records, one after the other. A copy goes on from where it was taken.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Records<'b> {
     bytes: &'b [u8],
     at: usize,
@@ -206,16 +226,24 @@ impl<'b> Records<'b> {
     /// The next record into `fields`, or why it is none; `None` at the end.
     #[inline]
     pub(super) fn next(&mut self, fields: &mut Fields) -> Option<Result<(), &'static str>> {
+        fields.clear();
+        self.append(fields)
+    }
+
+    /// The next record behind those that `fields` holds. One that is none may leave fields behind.
+    #[inline]
+    pub(super) fn append(&mut self, fields: &mut Fields) -> Option<Result<(), &'static str>> {
+        let before = fields.len();
         while self.at < self.bytes.len() {
-            fields.clear();
             self.start = self.at;
             if let Err(why) = self.read_record(fields) {
                 return Some(Err(why));
             }
-            if fields.is_blank() && self.width != Some(1) {
+            if fields.is_blank(before) && self.width != Some(1) {
+                fields.truncate(before);
                 continue;
             }
-            self.width.get_or_insert(fields.len());
+            self.width.get_or_insert(fields.len() - before);
             return Some(Ok(()));
         }
         None

@@ -103,6 +103,11 @@ const ROW_BYTES: usize = 64;
 const VALUE_BYTES: usize = 16;
 
 impl<'t> Plan<'t> {
+    /// Whether every column is a field of the record as it stands there.
+    pub(super) fn is_plain(&self) -> bool {
+        self.cells.iter().all(|cell| matches!(cell, CellSource::Field(_, None)))
+    }
+
     /// Bytes of a block whose rows fit in `memory`, whatever they are, but for the text of their fields: a record may be a few bytes,
     /// and its row have the names of all columns that it lacks.
     pub(super) fn block_bytes_max(&self, table: &TableContract, memory: usize) -> usize {

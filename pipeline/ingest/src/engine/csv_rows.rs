@@ -1,5 +1,6 @@
 //! CSV records to rows of a full load.
 //!
+//! Records are read by the chunk, column by column, and where that says no, one by one: only there something is said of a record.
 //! The header is read on the way; what it says of the columns is in `csv_plan`. A required column that the header lacks is a
 //! violation of every row.
 
@@ -10,8 +11,9 @@ use lakebed_contract::envelope::Operation;
 use lakebed_contract::{Column, Position, TableContract};
 
 use super::block::{Block, Blocks};
-use super::columns::{BronzeColumns, RowMark};
+use super::columns::{BronzeColumns, Refused, RowMark};
 use super::csv::{Content, CsvCutter, Fields, Records};
+use super::csv_chunk::Chunk;
 use super::csv_plan::{CellSource, CsvFormat, FieldTransform, Plan};
 use super::encoding::Encoding;
 use super::record::{Parse, Rule, Tally, Violation};
@@ -149,26 +151,38 @@ impl Parse for CsvRows<'_> {
         // Checked once for all fields, where it holds for all.
         let text = self.format.encoding.has_utf8_fields().then(|| simdutf8::basic::from_utf8(bytes).ok()).flatten();
         let mut records = Records::new(bytes, self.format.delimiter, block.width);
-        let mut fields = Fields::default();
-        while let Some(record) = records.next(&mut fields) {
-            tally.begin(block.offset + records.start as u64);
-            let width = records.width.unwrap_or_default();
-            let row = match record {
-                Err(why) => Err(Violation::new(Rule::CsvSyntax, why)),
-                Ok(()) if fields.len() != width => {
-                    Err(Violation::new(Rule::FieldCount, format!("{} fields, expected {width}", fields.len())))
-                }
-                Ok(()) => self.read_row(&Record { fields: &fields, bytes, text }, columns),
-            };
-            match row {
-                Ok(()) => {
-                    columns.end_row(&self.mark);
-                    tally.extra_values += self.plan.extra_columns;
-                }
-                Err(violation) => {
-                    columns.drop_row();
-                    tally.violation(violation.of(Operation::Load));
-                }
+        let (mut fields, mut chunk) = (Fields::default(), Chunk::default());
+        // Without text nothing is read by column: each field is decoded by itself.
+        let by_column = text.filter(|_| self.plan.is_plain());
+        loop {
+            let before = records;
+            let read = by_column.map_or(0, |_| chunk.read(&mut records, columns.rows_left()));
+            if let Some(text) = by_column
+                && read > 0
+                && self.read_chunk(&chunk, (bytes, text), columns).is_ok()
+            {
+                columns.end_rows(read, &self.mark);
+                tally.add_good(read);
+                tally.extra_values += self.plan.extra_columns * read as u64;
+                continue;
+            }
+            if read > 0 {
+                columns.drop_row();
+                // With the width as it was: whether an empty line is a record depends on it.
+                records = before;
+            }
+            for _ in 0..read.max(1) {
+                let Some(record) = records.next(&mut fields) else { return };
+                tally.begin(block.offset + records.start as u64);
+                let width = records.width.unwrap_or_default();
+                let row = match record {
+                    Err(why) => Err(Violation::new(Rule::CsvSyntax, why)),
+                    Ok(()) if fields.len() != width => {
+                        Err(Violation::new(Rule::FieldCount, format!("{} fields, expected {width}", fields.len())))
+                    }
+                    Ok(()) => self.read_row(&Record { fields: &fields, bytes, text }, columns),
+                };
+                self.end_row(row, columns, tally);
             }
         }
     }
@@ -183,14 +197,32 @@ struct Record<'a> {
 }
 
 impl CsvRows<'_> {
+    /// The values of a chunk's records; an error leaves some of them behind.
+    fn read_chunk(&self, chunk: &Chunk, block: (&[u8], &str), columns: &mut BronzeColumns) -> Result<(), Refused> {
+        for (number, (column, source)) in self.table.columns.iter().zip(&self.plan.cells).enumerate() {
+            let CellSource::Field(at, None) = source else { return Err(Refused) };
+            let texts = chunk.cells(*at, block, |bytes| self.is_null(bytes)).ok_or(Refused)?;
+            columns.texts(number, column.nullable, texts)?;
+        }
+        Ok(())
+    }
+
+    fn end_row(&self, row: Result<(), Violation>, columns: &mut BronzeColumns, tally: &mut Tally) {
+        match row {
+            Ok(()) => {
+                columns.end_row(&self.mark);
+                tally.extra_values += self.plan.extra_columns;
+            }
+            Err(violation) => {
+                columns.drop_row();
+                tally.violation(violation.of(Operation::Load));
+            }
+        }
+    }
+
     #[inline]
     fn read_row(&self, record: &Record<'_>, columns: &mut BronzeColumns) -> Result<(), Violation> {
         for (at, (column, source)) in self.table.columns.iter().zip(&self.plan.cells).enumerate() {
-            if let Some(text) = self.usual_text(source, record)
-                && columns.usual(at, text)
-            {
-                continue;
-            }
             match self.read_cell(column, source, record)? {
                 Some(value) => columns.value(at, value),
                 None => columns.absent(at),
@@ -198,19 +230,6 @@ impl CsvRows<'_> {
         }
         (0..self.key_columns).for_each(|key| columns.old_key(key, Value::Null));
         Ok(())
-    }
-
-    /// The text of a column that is a plain field of the record and not NULL: nearly all are, and for those nothing else needs
-    /// to be asked.
-    #[inline]
-    fn usual_text<'a>(&self, source: &CellSource<'_>, record: &Record<'a>) -> Option<&'a str> {
-        let (CellSource::Field(at, None), Some(text)) = (source, record.text) else { return None };
-        match record.fields.get(record.bytes, *at)? {
-            (Content::Of(start, bytes), quoted) if quoted || !self.is_null(bytes) => {
-                text.get(start..start + bytes.len())
-            }
-            _ => None,
-        }
     }
 
     /// The value of a column; `None` when it is absent.

@@ -38,6 +38,7 @@ mod columns;
 mod record;
 
 mod control_records;
+mod csv_chunk;
 mod csv_plan;
 mod csv_rows;
 mod envelope;

@@ -44,6 +44,11 @@ impl Tally {
         self.offset = offset;
     }
 
+    /// Counts so many records of which nothing else is to be said.
+    pub(super) fn add_good(&mut self, records: usize) {
+        self.rows_in += records as u64;
+    }
+
     /// Counts the present record as one that broke a rule.
     pub(super) fn violation(&mut self, violation: Violation) {
         self.violations.push(Misfit { number: self.rows_in, offset: self.offset, violation });

@@ -41,7 +41,7 @@ pub(super) fn timestamp(text: &str) -> Option<i64> {
 
 /// An instant as nearly all are written, `2010-11-01 00:02:00.1+00` or `2010-11-01T00:02:00.100000Z`; `None` for any other.
 #[inline]
-pub(super) fn usual_timestamp(text: &[u8]) -> Option<i64> {
+fn usual_timestamp(text: &[u8]) -> Option<i64> {
     let (moment, rest) = text.split_first_chunk::<19>()?;
     let day = usual_day(moment.first_chunk()?)?;
     let (hour, minute, second) = (two_digits(moment, 11), two_digits(moment, 14), two_digits(moment, 17));

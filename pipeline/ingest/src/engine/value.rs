@@ -30,17 +30,12 @@ impl<'a> Value<'a> {
     pub(crate) fn parse(text: Cow<'a, str>, column_type: ColumnType) -> Option<Self> {
         Some(match column_type {
             ColumnType::Text => Self::Text(text),
-            ColumnType::Boolean => Self::Boolean(match &*text {
-                "t" | "true" => true,
-                "f" | "false" => false,
-                _ => return None,
-            }),
-            ColumnType::Integer => Self::Integer(integer(&text)?.try_into().ok()?),
-            ColumnType::Bigint => Self::Bigint(integer(&text)?),
+            ColumnType::Boolean => Self::Boolean(boolean(&text)?),
+            ColumnType::Integer => Self::Integer(integer(&text)?),
+            ColumnType::Bigint => Self::Bigint(bigint(&text)?),
             ColumnType::Double => Self::Double(double(&text)?),
             ColumnType::Decimal { precision, scale } => {
-                let unscaled = decimal::exact(&text, scale)?;
-                (unscaled.unsigned_abs() < decimal::limit(precision)).then_some(Self::Decimal(unscaled))?
+                Self::Decimal(numeric(&text, scale, decimal::limit(precision))?)
             }
             ColumnType::Date => Self::Date(time::date(&text)?),
             ColumnType::Timestamptz => Self::Timestamp(time::timestamp(&text)?),
@@ -75,13 +70,32 @@ pub(super) fn wrong_type(column: &Column) -> Violation {
     Violation::new(Rule::Type, format!("column `{}` is not exactly a {}", column.name, column.column_type))
 }
 
+pub(super) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "t" | "true" => Some(true),
+        "f" | "false" => Some(false),
+        _ => None,
+    }
+}
+
 #[inline]
-fn integer(text: &str) -> Option<i64> {
+pub(super) fn integer(text: &str) -> Option<i32> {
+    bigint(text)?.try_into().ok()
+}
+
+#[inline]
+pub(super) fn bigint(text: &str) -> Option<i64> {
     // The plain form first: it is nearly all there is.
     decimal::short(text.as_bytes(), 0).or_else(|| decimal::exact(text, 0)?.try_into().ok())
 }
 
-fn double(text: &str) -> Option<f64> {
+/// The unscaled value, less than `limit` whatever its sign.
+#[inline]
+pub(super) fn numeric(text: &str, scale: u8, limit: u128) -> Option<i128> {
+    decimal::exact(text, scale).filter(|unscaled| unscaled.unsigned_abs() < limit)
+}
+
+pub(super) fn double(text: &str) -> Option<f64> {
     let named = match text {
         "NaN" => f64::NAN,
         "Infinity" => f64::INFINITY,
