@@ -139,12 +139,13 @@ impl Assembler {
 }
 
 /// The stream's columns; what the stream does not tell (nullability, and the primary key unless it is the replica identity) comes
-/// from the shape before, by name: with a full replica identity a key column that is renamed is none for the rest of the task.
+/// from the shape before.
 fn reshape(known: &TableShape, replica_identity: u8, columns: &[RelationColumn<'_>]) -> TableShape {
     let columns = columns
         .iter()
-        .map(|column| {
-            let before = known.columns.iter().find(|before| before.name == column.name);
+        .enumerate()
+        .map(|(at, column)| {
+            let before = column_before(known, columns, at);
             let is_key = match replica_identity {
                 IDENTITY_IS_KEY => column.is_identity,
                 _ => before.is_some_and(|before| before.is_key),
@@ -159,6 +160,20 @@ fn reshape(known: &TableShape, replica_identity: u8, columns: &[RelationColumn<'
         })
         .collect();
     TableShape { schema: known.schema.clone(), name: known.name.clone(), columns }
+}
+
+/// What column `at` of the stream was before: the one of its name, or the one that was renamed to it. The stream tells names only,
+/// so a rename is what leaves a column of the same type in its place, with as many beside it.
+fn column_before<'k>(known: &'k TableShape, columns: &[RelationColumn<'_>], at: usize) -> Option<&'k ColumnShape> {
+    let column = &columns[at];
+    let by_name = known.columns.iter().find(|before| before.name == column.name);
+    let by_place = || {
+        let before = known.columns.get(at).filter(|_| known.columns.len() == columns.len())?;
+        let is_gone = columns.iter().all(|column| column.name != before.name);
+        let same_type = (before.type_oid, before.type_modifier) == (column.type_oid, column.type_modifier);
+        (is_gone && same_type).then_some(before)
+    };
+    by_name.or_else(by_place)
 }
 
 /// What changed between two shapes, one operation a column. A rename looks like a drop and an add.
@@ -327,5 +342,36 @@ mod tests {
         ] {
             assert!(matches!(feed(&mut assembler().0, messages), Err(DmsError::Protocol { .. })));
         }
+    }
+
+    /// Then the stream says of every column that it identifies the row.
+    #[test]
+    fn with_a_full_replica_identity_the_key_is_known_by_its_place() {
+        let primary_key = |change: &dyn Fn(&mut TableShape)| {
+            let (mut assembler, _) = assembler();
+            let mut shape = beer();
+            change(&mut shape);
+            let mut columns = columns(&shape);
+            columns.iter_mut().for_each(|column| column.is_identity = true);
+            let relation =
+                Message::Relation { id: 1, schema: "dm_core", name: "beer", replica_identity: b'f', columns };
+            let (envelopes, _) = feed(&mut assembler, vec![begin(1), relation, commit(1)]).expect("a sound stream");
+            envelopes[0].control.as_ref().expect("details")["table-def"]["primary-key"].clone()
+        };
+        let renamed = |shape: &mut TableShape| shape.columns[0].name = "beer_key".to_owned();
+        assert_eq!(primary_key(&renamed), serde_json::json!(["beer_key"]));
+        let replaced = |shape: &mut TableShape| {
+            shape.columns[0].name = "beer_key".to_owned();
+            shape.columns[0].type_oid = 701;
+        };
+        assert_eq!(primary_key(&replaced), serde_json::json!([]));
+        let moved = |shape: &mut TableShape| {
+            let mut key = shape.columns.remove(0);
+            key.name = "beer_key".to_owned();
+            shape.columns.push(key);
+        };
+        assert_eq!(primary_key(&moved), serde_json::json!([]));
+        let others = |shape: &mut TableShape| shape.columns[1].name = "called".to_owned();
+        assert_eq!(primary_key(&others), serde_json::json!(["beer_id"]));
     }
 }
