@@ -32,7 +32,7 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// What to ingest.
 #[derive(Clone, Debug)]
-pub struct IngestOptions {
+pub struct IngestFiles {
     /// `.csv`, `.csv.gz`, `.json`, `.json.gz`.
     pub files: Vec<PathBuf>,
     /// The table the rows are for.
@@ -41,6 +41,13 @@ pub struct IngestOptions {
     pub mapping: Option<String>,
     /// The lake's files.
     pub lake_files: LakeFiles,
+}
+
+/// What to ingest, and with what.
+#[derive(Clone, Debug)]
+pub struct IngestOptions {
+    /// The files.
+    pub input: IngestFiles,
     /// Mask key.
     pub mask: MaskSecret,
     /// Seed for names; the data is the user's.
@@ -95,9 +102,9 @@ struct Upload {
     mapping: Option<(String, String)>,
 }
 
-/// Finds every mistake in the arguments before anything is started or created.
-pub fn check(options: &IngestOptions) -> Result<(), HarnessError> {
-    plan(options, &Lake::from_files(&options.lake_files)?).map(|_| ())
+/// Finds every mistake in the arguments before anything is started or created, the mask key included.
+pub fn check(input: &IngestFiles) -> Result<(), HarnessError> {
+    plan(input, &Lake::from_files(&input.lake_files)?).map(|_| ())
 }
 
 /// Ingests the files into the lake of `run_dir`.
@@ -107,15 +114,15 @@ pub async fn run(
     clock: Clock,
     events: EventSink,
 ) -> Result<IngestReport, HarnessError> {
-    let lake = Arc::new(Lake::from_files(&options.lake_files)?);
-    let uploads = plan(&options, &lake)?;
+    let lake = Arc::new(Lake::from_files(&options.input.lake_files)?);
+    let uploads = plan(&options.input, &lake)?;
     let log = EventWriter::open(run_dir, &clock)?;
     let tally = Tally::default();
     let events = log.sink(tally.sink(&clock, events));
     let mut stores = Stores::start(run_dir.path(), 0, &StoreOptions::default(), &clock, options.seed, &events).await?;
     let config = FlowConfig {
         lake,
-        lake_files: options.lake_files.clone(),
+        lake_files: options.input.lake_files.clone(),
         mask: options.mask.clone(),
         clock: clock.clone(),
         seed: options.seed,
@@ -153,17 +160,17 @@ pub async fn run(
 }
 
 /// Decides what goes where.
-fn plan(options: &IngestOptions, lake: &Lake) -> Result<Vec<Upload>, HarnessError> {
+fn plan(files: &IngestFiles, lake: &Lake) -> Result<Vec<Upload>, HarnessError> {
     let input = |message: String| HarnessError::Input { message };
-    let table = lake.table(&options.table).ok_or_else(|| {
+    let table = lake.table(&files.table).ok_or_else(|| {
         let known: Vec<_> = lake.tables.iter().map(|table| table.name.as_str()).collect();
-        input(format!("failed to ingest into table `{}`: the lake has {}", options.table, known.join(", ")))
+        input(format!("failed to ingest into table `{}`: the lake has {}", files.table, known.join(", ")))
     })?;
-    if options.files.len() > FILES_MAX {
-        return Err(input(format!("failed to ingest {} files: at most {FILES_MAX} at once", options.files.len())));
+    if files.files.len() > FILES_MAX {
+        return Err(input(format!("failed to ingest {} files: at most {FILES_MAX} at once", files.files.len())));
     }
     let mut uploads: Vec<Upload> = Vec::new();
-    for path in &options.files {
+    for path in &files.files {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let stem = name.strip_suffix(".gz").unwrap_or(&name);
         let is_csv = stem.ends_with(".csv");
@@ -173,11 +180,11 @@ fn plan(options: &IngestOptions, lake: &Lake) -> Result<Vec<Upload>, HarnessErro
                 path.display()
             )));
         }
-        if !is_csv && options.mapping.is_some() {
+        if !is_csv && files.mapping.is_some() {
             return Err(input(format!("failed to use --mapping for `{}`: it is for CSV files", path.display())));
         }
         let head = read_head(path)?;
-        let mapping = if is_csv { choose_mapping(options, lake, table, path, &head)? } else { None };
+        let mapping = if is_csv { choose_mapping(files, lake, table, path, &head)? } else { None };
         let mut tables = vec![table.name.clone()];
         if let Some((_, text)) = &mapping {
             let parsed = Mapping::parse(text).map_err(|error| input(format!("{error}")))?;
@@ -217,14 +224,14 @@ fn read_head(path: &Path) -> Result<Vec<u8>, HarnessError> {
 
 /// Name and text of the mapping for one file; `None` when its header is the contract's own.
 fn choose_mapping(
-    options: &IngestOptions,
+    files: &IngestFiles,
     lake: &Lake,
     table: &lakebed_contract::TableContract,
     path: &Path,
     head: &[u8],
 ) -> Result<Option<(String, String)>, HarnessError> {
     let input = |message: String| HarnessError::Input { message };
-    let shipped = options.lake_files.iter().filter_map(|(file, text)| {
+    let shipped = files.lake_files.iter().filter_map(|(file, text)| {
         let name = file.strip_prefix("mappings/")?.strip_suffix(".toml")?;
         Some((name.to_owned(), text.clone()))
     });
@@ -237,7 +244,7 @@ fn choose_mapping(
         }
         Ok((name, text))
     };
-    if let Some(named) = &options.mapping {
+    if let Some(named) = &files.mapping {
         let (name, text) = match shipped.clone().find(|(name, _)| name == named) {
             Some(found) => found,
             None => {

@@ -1,7 +1,7 @@
 //! `lakebed ingest`.
 
 use lakebed_contract::{Clock, Seed};
-use lakebed_harness::file_ingest::{self, IngestOptions, IngestReport};
+use lakebed_harness::file_ingest::{self, IngestFiles, IngestOptions, IngestReport};
 use lakebed_harness::lake_folder;
 use lakebed_harness::run_dir::RunDir;
 
@@ -16,17 +16,16 @@ use crate::printer::{self, Progress, table};
 const SEED: Seed = Seed(0);
 
 pub(super) fn run(arguments: &IngestArguments, environment: &Environment) -> anyhow::Result<End> {
-    let folder = arguments.state_dir.clone().unwrap_or_else(|| environment.state_dir.clone());
-    let options = IngestOptions {
+    let input = IngestFiles {
         files: arguments.files.clone(),
         table: arguments.table.clone(),
         mapping: arguments.mapping.clone(),
         lake_files: lake_folder::files(arguments.lake.as_deref())?,
-        mask: mask_key::for_real_data(environment, &folder)?,
-        seed: SEED,
-        worker_program: std::env::current_exe()?,
     };
-    file_ingest::check(&options)?;
+    file_ingest::check(&input)?;
+    let folder = arguments.state_dir.clone().unwrap_or_else(|| environment.state_dir.clone());
+    let mask = mask_key::for_real_data(environment, &folder)?;
+    let options = IngestOptions { input, mask, seed: SEED, worker_program: std::env::current_exe()? };
     let run_dir = RunDir::keep(&folder)?;
     let progress = Progress::start(None);
     let outcome = race(file_ingest::run(options, &run_dir, Clock::wall(), progress.sink()));

@@ -132,6 +132,22 @@ fn a_folder_with_other_things_in_it_is_left_alone() {
     assert_eq!(std::fs::read_dir(folder.path().join("work")).expect("read").count(), 1);
 }
 
+/// A key that nothing was masked with would stay behind, and with LAKEBED_MASK_KEY_KMS one that KMS was asked for.
+#[test]
+fn a_file_that_is_not_there_is_told_before_a_mask_key_is_made() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let arguments = ["ingest", "missing.csv", "--table", "review", "--state-dir", "lake"];
+    for kms_key in [None, Some("alias/mask")] {
+        let mut command = lakebed(folder.path(), &arguments);
+        command.env_remove("XDG_CONFIG_HOME").envs(kms_key.map(|key| ("LAKEBED_MASK_KEY_KMS", key)));
+        let output = command.output().expect("starts");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("`missing.csv`") && !told.contains("KMS"), "{told}");
+        assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 0, "nothing is left behind");
+    }
+}
+
 #[test]
 fn doctor_finds_this_machine_sound() {
     let folder = tempfile::tempdir().expect("temp dir");
